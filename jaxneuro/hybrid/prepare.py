@@ -1,0 +1,166 @@
+"""From what a user writes to what the loop takes: checks known while tracing, casts, and the codes of bad values."""
+
+from typing import Any, NamedTuple
+
+import diffrax as dfx
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxneuro.hybrid.problem import Config, Inputs, Settings
+from jaxneuro.hybrid.results import code, RESULTS, RUNNING
+from jaxneuro.model import NeuronModel
+from jaxneuro.solvers import default_controller, resolve_solver, Unrolled
+from jaxneuro.stimuli import as_stimulus, Stimulus
+from jaxneuro.types import Array, IntScalar, Params, State
+
+
+def float_dtype(params: Params) -> Any:
+    """Return the one floating dtype of the parameters, or say what is wrong with them."""
+    leaves = jax.tree_util.tree_leaves_with_path(params)
+    if not leaves:
+        raise ValueError(f"params has no leaves; it is {params!r}. Build it with MODEL.default_params(...).")
+    for path, leaf in leaves:
+        name = "params" + jax.tree_util.keystr(path)
+        if not isinstance(leaf, (float, int, np.ndarray, np.generic, jax.Array)) or isinstance(leaf, bool):
+            raise TypeError(f"{name} must be a number or a scalar array; it is {leaf!r}.")
+        if jnp.shape(leaf) != ():
+            raise ValueError(
+                f"{name} has shape {jnp.shape(leaf)}; simulate runs one neuron with scalar parameters. "
+                "For many neurons use jax.vmap, for a grid jn.sweep."
+            )
+    typed = [x.dtype for _, x in leaves if hasattr(x, "dtype") and jnp.issubdtype(x.dtype, jnp.floating)]
+    dtype = jnp.result_type(*typed) if typed else jnp.result_type(float)
+    if dtype not in (jnp.dtype("float32"), jnp.dtype("float64")):
+        raise ValueError(f"params has dtype {dtype}; simulate needs float32 or float64.")
+    return dtype
+
+
+def scalar(name: str, value: Any, dtype: Any) -> Array:
+    """Cast to a scalar of `dtype`."""
+    if isinstance(value, (str, bytes, bool)) or value is None:
+        raise TypeError(f"{name} must be a number; it is {value!r}.")
+    array = jnp.asarray(value)
+    if array.shape != () or not (jnp.issubdtype(array.dtype, jnp.floating) or jnp.issubdtype(array.dtype, jnp.integer)):
+        raise ValueError(f"{name} must be a real scalar; it is {array.dtype}{array.shape}. For many, use jax.vmap.")
+    return array.astype(dtype)
+
+
+def stimulus(current: Any, dtype: Any) -> Stimulus:
+    """Return `current` as a stimulus whose floating leaves have `dtype`."""
+    if not isinstance(current, Stimulus):
+        current = as_stimulus(scalar("current", current, dtype))
+    floating = lambda x: isinstance(x, float) or (
+        isinstance(x, (np.ndarray, np.generic, jax.Array)) and jnp.issubdtype(x.dtype, jnp.floating)
+    )
+    return jax.tree.map(lambda x: jnp.asarray(x, dtype) if floating(x) else x, current)
+
+
+def initial_state(model: NeuronModel, params: Params, state0: State | None, dtype: Any) -> State:
+    """Return `state0`, or the model's own, with scalars of `dtype`."""
+    own = model.init_state(params)
+    if state0 is None:
+        return own
+    if jax.tree.structure(state0) != jax.tree.structure(own):
+        raise ValueError(
+            f"state0 must be a {type(own).__name__} with fields {own._fields}; it is {state0!r}. "
+            f"Take {model.name}.init_state(params) and replace fields of it."
+        )
+    return type(own)(*[scalar(f"state0.{n}", x, dtype) for n, x in zip(own._fields, state0, strict=True)])
+
+
+class Save(NamedTuple):
+    """What to save: times, and whether every step."""
+
+    ts: Array
+    steps: bool
+
+
+def what_to_save(saveat: Any, t0: Array, t1: Array, dtype: Any) -> Save | None:
+    """Return the sample times of `saveat` (an array, or a `diffrax.SaveAt` with ts, t0, t1, steps), None for none."""
+    if saveat is None:
+        return None
+    if not isinstance(saveat, dfx.SaveAt):
+        saveat = dfx.SaveAt(ts=saveat)
+    sub = saveat.subs
+    plain = isinstance(sub, dfx.SubSaveAt) and sub.fn is dfx.SubSaveAt().fn
+    extras = [n for n in ("dense", "solver_state", "controller_state", "made_jump") if getattr(saveat, n, False)]
+    if not plain or extras or sub.steps not in (0, 1, False, True):  # pyright: ignore
+        raise ValueError(
+            "saveat must be an array of times or a diffrax.SaveAt with ts, t0, t1 and steps=True only; it is "
+            f"{saveat!r}. States at many times come from ts, functions of them from the returned states."
+        )
+    ts = jnp.zeros(0, dtype) if sub.ts is None else jnp.asarray(sub.ts, dtype)  # pyright: ignore
+    if ts.ndim != 1:
+        raise ValueError(f"saveat.ts must be an array of times (n,); its shape is {ts.shape}.")
+    parts = [t0[None]] * bool(sub.t0) + [ts] + [t1[None]] * bool(sub.t1)  # pyright: ignore
+    return Save(jnp.concatenate(parts), bool(sub.steps))  # pyright: ignore
+
+
+def positive(name: str, value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
+        raise TypeError(f"{name} must be a Python integer, known while tracing; it is {value!r}.")
+    if value < 1:
+        raise ValueError(f"{name} must be at least 1; it is {value}.")
+    return int(value)
+
+
+def split(module: Any) -> tuple[Any, Any]:
+    """Split a module into its arrays (traced) and the rest (static, hashable)."""
+    return eqx.partition(module, lambda x: isinstance(x, (np.ndarray, jax.Array)))
+
+
+def solver_and_controller(solver: Any, controller: Any, dt0: Any, dtype: Any) -> tuple[Any, Any]:
+    """Return both with defaults filled in, or say why they do not go together."""
+    controller = default_controller(dtype) if controller is None else controller
+    adaptive = isinstance(controller, dfx.AbstractAdaptiveStepSizeController)
+    if not (adaptive or isinstance(controller, (dfx.ConstantStepSize, dfx.StepTo))):
+        raise ValueError(
+            f"simulate cannot use the controller {controller!r}. Use diffrax.PIDController, diffrax.ConstantStepSize, "
+            "diffrax.StepTo, or leave it out. Jumps of the input belong into the stimulus, which has breakpoints."
+        )
+    solver = Unrolled() if solver is None else resolve_solver(solver, controller)
+    if adaptive and not isinstance(solver, dfx.AbstractAdaptiveSolver):
+        raise ValueError(
+            f"{type(solver).__name__} has no error estimate to adapt the step by. "
+            "Use stepsize_controller=diffrax.ConstantStepSize() with dt0, or another solver."
+        )
+    if isinstance(controller, dfx.ConstantStepSize) and dt0 is None:
+        raise ValueError("diffrax.ConstantStepSize needs the step: pass dt0 (ms).")
+    if isinstance(controller, dfx.StepTo) and dt0 is not None:
+        raise ValueError("diffrax.StepTo fixes its steps: leave dt0 out.")
+    return solver, controller
+
+
+def initial_result(config: Config, inputs: Inputs, stim: Stimulus, dt0: Array | None, padded: bool) -> IntScalar:
+    """Return RUNNING, or the code of the first thing wrong with the values."""
+    no_nan = lambda tree: jnp.all(jnp.stack([~jnp.isnan(x) for x in jax.tree.leaves(tree)]))
+    constraints = config.model.constraints(inputs.params) if config.model.constraints else {}
+    good_params = jnp.all(jnp.stack([no_nan(inputs.params), *constraints.values()]))
+    leaves = [jnp.all(~jnp.isnan(x)) for x in jax.tree.leaves(inputs.stim)]
+    good_stim = jnp.all(jnp.stack([stim.valid(), *leaves]))
+    t0, t1, ts = inputs.t0, inputs.t1, inputs.ts
+    good_times = jnp.isfinite(t0) & jnp.isfinite(t1) & (t0 <= t1)
+    if not padded:
+        good_times &= jnp.all(jnp.diff(ts) >= 0) & jnp.all((ts >= t0) & (ts <= t1))
+    if dt0 is not None:
+        good_times &= dt0 > 0
+    state = [jnp.isfinite(x) for x in jax.tree.leaves(inputs.state0)]
+    good_state = jnp.all(jnp.stack([*state, jnp.isfinite(inputs.refrac_until0)]))
+    result = jnp.asarray(RUNNING, jnp.int32)
+    for good, item in (
+        (good_state, RESULTS.bad_state),
+        (good_times, RESULTS.bad_times),
+        (good_stim, RESULTS.bad_stimulus),
+        (good_params, RESULTS.bad_parameters),
+    ):
+        result = jnp.where(good, result, code(item))
+    return result.astype(jnp.int32)
+
+
+def settings_of(
+    config: Config, inputs: Inputs, stim: Stimulus, arrays: Any, dt0: Any, stop_after: Any, padded: bool
+) -> Settings:
+    solver, controller = arrays
+    return Settings(solver, controller, dt0, stop_after, initial_result(config, inputs, stim, dt0, padded))

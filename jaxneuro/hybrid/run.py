@@ -1,0 +1,192 @@
+"""Running the loop: blocks of turns, segments of blocks, and what is kept of them.
+
+Under `vmap` a lane's buffer lies together in memory, so writing one turn of all lanes strides through all of it. Turns
+are therefore written into a block of 16, which stays in cache, and blocks into the segment's buffer. After a segment the
+spikes are collected from the buffer, and samples are taken from it. Loop predicates and counters are the same for all
+lanes (`unvmap_any`), so under `vmap` they stay scalars and finished lanes mask themselves.
+"""
+
+from typing import Any, NamedTuple
+
+import equinox.internal as eqxi
+import jax
+import jax.numpy as jnp
+
+from jaxneuro.hybrid.loop import one_turn, start
+from jaxneuro.hybrid.problem import Carry, Config, END, Inputs, Row, Settings, SpikeRow
+from jaxneuro.hybrid.results import code, RESULTS, RUNNING
+from jaxneuro.hybrid.turn import advance, Flow, Start, step
+from jaxneuro.types import Array, Bool, BoolScalar, Float, Int, IntScalar, Scalar, SpikeTimes, State
+
+BLOCK = 16
+_SPIKE_ROWS = 1024  # turns between two collections of spikes where no tape is kept
+
+
+class Segment(NamedTuple):
+    """The buffers of one segment, leading axis turns; `tape` is None where only spikes are recorded."""
+
+    spikes: SpikeRow
+    tape: Row | None
+
+
+class Samples(NamedTuple):
+    """The states at `ts`, and which of them the run has reached."""
+
+    states: State
+    reached: Bool[Array, " times"]
+
+
+class Progress(NamedTuple):
+    """The loop over segments."""
+
+    carry: Carry
+    turn: IntScalar
+    segment: IntScalar
+    used: IntScalar  # turns in the last segment
+    buffers: Segment
+    checkpoints: Carry | None  # the lane at the start of each segment, leading axis segments
+    spike_times: SpikeTimes
+    samples: Samples
+
+
+def num_rows(config: Config, tape: bool) -> int:
+    """Return the number of turns in a segment, a multiple of the block."""
+    most = min(config.tape_steps if tape else _SPIKE_ROWS, config.max_steps)
+    return -(-most // BLOCK) * BLOCK
+
+
+def running(carry: Carry, turn: IntScalar, config: Config) -> BoolScalar:
+    return eqxi.unvmap_any(carry.result == RUNNING) & (turn < config.max_steps)
+
+
+def run_segment(
+    config: Config, inputs: Inputs, settings: Settings, carry: Carry, turn: IntScalar, buffers: Segment
+) -> tuple[Carry, IntScalar, IntScalar, Segment]:
+    """Run until the segment's buffers are full or no lane is running; return also the number of turns used."""
+    rows = buffers.spikes.t.shape[0]
+
+    def record(carry: Carry, index: IntScalar) -> tuple[Carry, Segment]:
+        carry, row, spike = one_turn(config, inputs, settings, carry, index)
+        return carry, Segment(spike, None if buffers.tape is None else row)
+
+    def in_block(state: Any) -> BoolScalar:
+        carry, turn, used, within, _ = state
+        return running(carry, turn, config) & (within < BLOCK)
+
+    def turn_body(state: Any) -> Any:
+        carry, turn, used, within, block = state
+        carry, written = record(carry, used)
+        block = jax.tree.map(lambda b, x: jax.lax.dynamic_update_index_in_dim(b, x, within, 0), block, written)
+        return carry, turn + 1, used + 1, within + 1, block
+
+    def in_segment(state: Any) -> BoolScalar:
+        carry, turn, used, _ = state
+        return running(carry, turn, config) & (used < rows)
+
+    def block_body(state: Any) -> Any:
+        carry, turn, used, buffers = state
+        block = jax.tree.map(lambda b: jnp.zeros((BLOCK, *b.shape[1:]), b.dtype), buffers)
+        first = used
+        carry, turn, used, _, block = jax.lax.while_loop(
+            in_block, turn_body, (carry, turn, used, jnp.zeros((), jnp.int32), block)
+        )
+        put = lambda b, x: jax.lax.dynamic_update_slice_in_dim(b, x, first, 0)
+        return carry, turn, used, jax.tree.map(put, buffers, block)
+
+    zero = jnp.zeros((), jnp.int32)
+    return jax.lax.while_loop(in_segment, block_body, (carry, turn, zero, buffers))
+
+
+def empty_segment(config: Config, carry: Carry, tape: bool) -> Segment:
+    rows = num_rows(config, tape)
+    zeros = lambda x: jnp.zeros((rows, *jnp.shape(x)), jnp.asarray(x).dtype)
+    row = Row(carry.t, carry.y, carry.t, jnp.zeros((), jnp.int16), carry.held, carry.positions)
+    spikes = jax.tree.map(zeros, SpikeRow(carry.t, carry.last_spike_row))
+    return Segment(spikes, jax.tree.map(zeros, row) if tape else None)
+
+
+def collect_spikes(
+    spike_times: SpikeTimes, before: IntScalar, carry: Carry, rows: SpikeRow
+) -> SpikeTimes:
+    """Return `spike_times` with the spikes of a segment, walking its list of spikes backwards."""
+    count = carry.num_spikes - before
+
+    def body(state: Any) -> Any:
+        j, at, backwards = state
+        backwards = jax.lax.dynamic_update_index_in_dim(backwards, rows.t[at], j, 0)
+        return j + 1, jnp.maximum(rows.previous[at], 0), backwards
+
+    j, at = jnp.zeros((), jnp.int32), jnp.maximum(carry.last_spike_row, 0)
+    _, _, backwards = jax.lax.while_loop(
+        lambda s: eqxi.unvmap_any(s[0] < count), body, (j, at, jnp.zeros_like(spike_times))
+    )
+    slot = jnp.arange(spike_times.shape[0])
+    here = (slot >= before) & (slot < carry.num_spikes)
+    return jnp.where(here, backwards[jnp.clip(carry.num_spikes - 1 - slot, 0, slot.size - 1)], spike_times)
+
+
+def sample(config: Config, settings: Settings, inputs: Inputs, tape: Row, used: IntScalar) -> State:
+    """Return the states at `inputs.ts` (those of other segments hold no meaning).
+
+    A sample takes the turn that passed it again, as a step that ends at the sample: accurate as the solution itself. At
+    the time of a spike that is the turn before the jump.
+    """
+    plain = jax.lax.stop_gradient((tape, inputs.ts))
+    rows = jnp.where(jnp.arange(tape.t.shape[0]) < used, plain[0].t, jnp.inf)
+
+    def one(ts: Scalar) -> State:
+        at = jnp.clip(jnp.searchsorted(rows, jax.lax.stop_gradient(ts)) - 1, 0, rows.size - 1)
+        row = jax.tree.map(lambda x: x[at], tape)
+        h = jax.lax.stop_gradient(jnp.maximum(ts - row.t, 0.0))
+        row = row._replace(h=h, kind=jnp.asarray(END, jnp.int16))
+        start = Start(row.t, row.y, inputs.params, inputs.stim, ts)
+        flow = Flow(inputs.params, inputs.stim, row.held, row.positions)
+        y1 = jax.lax.stop_gradient(step(config, settings.solver, flow, row.t, row.y, h)[0])
+        return advance(config, settings.solver, row, start, jax.lax.stop_gradient(ts), y1)[2]
+
+    return jax.vmap(one)(inputs.ts)
+
+
+def sampled_here(inputs: Inputs, carry0: Carry, carry: Carry, segment: IntScalar) -> Bool[Array, " times"]:
+    """Return which samples a segment that went from carry0 to carry has passed."""
+    first = (segment == 0) & (inputs.ts == carry0.t)
+    return first | ((inputs.ts > carry0.t) & (inputs.ts <= carry.t))
+
+
+def num_segments(config: Config, tape: bool) -> int:
+    return -(-config.max_steps // num_rows(config, tape))
+
+
+def run(config: Config, inputs: Inputs, settings: Settings, *, tape: bool) -> Progress:
+    """Run a lane to its end. With `tape`, keep the last segment's tape and a checkpoint of each segment's start."""
+    carry = start(config, inputs, settings)
+    keep_tape = tape or inputs.ts.shape[0] > 0
+    checkpoints = None
+    if tape:
+        checkpoints = jax.tree.map(lambda x: jnp.zeros((num_segments(config, True), *x.shape), x.dtype), carry)
+    nothing = jax.tree.map(lambda y: jnp.full(inputs.ts.shape, jnp.nan, y.dtype), carry.y)
+    progress = Progress(
+        carry, jnp.zeros((), jnp.int32), jnp.zeros((), jnp.int32), jnp.zeros((), jnp.int32),
+        empty_segment(config, carry, keep_tape), checkpoints, jnp.full((config.max_spikes,), jnp.inf, config.dtype),
+        Samples(nothing, jnp.zeros(inputs.ts.shape, bool)),
+    )  # fmt: skip
+
+    def body(progress: Progress) -> Progress:
+        carry0 = progress.carry._replace(last_spike_row=jnp.full((), -1, jnp.int32))
+        checkpoints = jax.tree.map(
+            lambda b, x: jax.lax.dynamic_update_index_in_dim(b, x, progress.segment, 0),
+            progress.checkpoints, carry0 if tape else None,
+        )  # fmt: skip
+        carry, turn, used, buffers = run_segment(config, inputs, settings, carry0, progress.turn, progress.buffers)
+        spike_times = collect_spikes(progress.spike_times, carry0.num_spikes, carry, buffers.spikes)
+        samples = progress.samples
+        if buffers.tape is not None and inputs.ts.shape[0] > 0:
+            states = sample(config, settings, inputs, buffers.tape, used)
+            here = sampled_here(jax.lax.stop_gradient(inputs), carry0, carry, progress.segment)
+            choose = lambda new, old: jnp.where(here, new, old)
+            samples = Samples(jax.tree.map(choose, states, samples.states), samples.reached | here)
+        return Progress(carry, turn, progress.segment + 1, used, buffers, checkpoints, spike_times, samples)
+
+    progress = jax.lax.while_loop(lambda p: running(p.carry, p.turn, config), body, progress)
+    late = jnp.where(progress.carry.result == RUNNING, code(RESULTS.max_steps_reached), progress.carry.result)
+    return progress._replace(carry=progress.carry._replace(result=late.astype(jnp.int32)))
