@@ -1,19 +1,42 @@
 """Neuron models in JAX with exact spike times and exact derivatives, and networks that learn."""
 
 from jaxneuro import spikes as spikes
-from jaxneuro.grids import GridSolution as GridSolution, simulate_grid as simulate_grid
-from jaxneuro.hybrid import RESULTS as RESULTS, simulate as simulate, SpikeSolution as SpikeSolution
-from jaxneuro.model import check_model as check_model, NeuronModel as NeuronModel, Refractory as Refractory
-from jaxneuro.neurons import ALL_MODELS as ALL_MODELS, Izhikevich as Izhikevich, LIF as LIF, QIF as QIF
+from jaxneuro.grids import GridSolution as GridSolution
+from jaxneuro.grids import simulate_grid as simulate_grid
+from jaxneuro.hybrid import RESULTS as RESULTS
+from jaxneuro.hybrid import SpikeSolution as SpikeSolution
+from jaxneuro.hybrid import simulate as simulate
+from jaxneuro.model import NeuronModel as NeuronModel
+from jaxneuro.model import Refractory as Refractory
+from jaxneuro.model import check_model as check_model
+from jaxneuro.neurons import ALL_MODELS as ALL_MODELS
+from jaxneuro.neurons import LIF as LIF
+from jaxneuro.neurons import QIF as QIF
+from jaxneuro.neurons import Izhikevich as Izhikevich
 from jaxneuro.runtime import configure_cpu as configure_cpu
 from jaxneuro.stimuli import (
-    chirp as chirp,
-    constant as constant,
-    pulses as pulses,
-    ramp as ramp,
-    sampled as sampled,
-    sine as sine,
-    step as step,
     Stimulus as Stimulus,
 )
-from jaxneuro.sweeps import grid as grid, sweep as sweep
+from jaxneuro.stimuli import (
+    chirp as chirp,
+)
+from jaxneuro.stimuli import (
+    constant as constant,
+)
+from jaxneuro.stimuli import (
+    pulses as pulses,
+)
+from jaxneuro.stimuli import (
+    ramp as ramp,
+)
+from jaxneuro.stimuli import (
+    sampled as sampled,
+)
+from jaxneuro.stimuli import (
+    sine as sine,
+)
+from jaxneuro.stimuli import (
+    step as step,
+)
+from jaxneuro.sweeps import grid as grid
+from jaxneuro.sweeps import sweep as sweep

@@ -117,27 +117,19 @@ def check_model(model: NeuronModel) -> list[str]:
 def _check_at(model: NeuronModel, params: Params, dtype: Any) -> list[str]:
     t, current = jnp.zeros((), dtype), jnp.zeros((), dtype)
     state = model.init_state(params)
-    problems = _check_scalars("default_params()", params, dtype) + _check_scalars(
-        "init_state(params)", state, dtype
-    )
+    problems = _check_scalars("default_params()", params, dtype) + _check_scalars("init_state(params)", state, dtype)
     like_state = {
         "vector_field(t, state, params, current)": model.vector_field(t, state, params, current),
         "reset(state, params)": model.reset(state, params),
     }
     for call, value in like_state.items():
         if jax.tree.structure(value) != jax.tree.structure(state):
-            problems.append(
-                f"{call} must return a {type(state).__name__} like init_state; it returned {value!r}."
-            )
+            problems.append(f"{call} must return a {type(state).__name__} like init_state; it returned {value!r}.")
         else:
             problems += _check_scalars(call, value, dtype)
-    problems += _check_scalars(
-        "spike_condition(state, params)", (model.spike_condition(state, params),), dtype
-    )
+    problems += _check_scalars("spike_condition(state, params)", (model.spike_condition(state, params),), dtype)
     if not bool(model.spike_condition(state, params) < 0):
-        problems.append(
-            "init_state must lie below threshold: spike_condition(init_state(params), params) < 0."
-        )
+        problems.append("init_state must lie below threshold: spike_condition(init_state(params), params) < 0.")
     if model.refractory is not None:
         duration, held = model.refractory(params)
         problems += _check_scalars("the duration of refractory(params)", (duration,), dtype)
@@ -161,9 +153,7 @@ def _check_scalars(what: str, tree: Any, dtype: Any) -> list[str]:
         if not isinstance(leaf, Array):
             problems.append(f"{name} must be a JAX array (a Python number gets no gradient); it is {leaf!r}.")
         elif leaf.shape != () or leaf.dtype != dtype:
-            problems.append(
-                f"{name} must be a scalar of {dtype}, the dtype of params; it is {leaf.dtype}{leaf.shape}."
-            )
+            problems.append(f"{name} must be a scalar of {dtype}, the dtype of params; it is {leaf.dtype}{leaf.shape}.")
     return problems
 
 
@@ -179,6 +169,4 @@ def _check_name(model: NeuronModel) -> list[str]:
     module = model.vector_field.__module__
     if getattr(importlib.import_module(module), model.name, None) is model:
         return []
-    return [
-        f"the record must stand in module {module} under its own name {model.name!r}, so that it pickles."
-    ]
+    return [f"the record must stand in module {module} under its own name {model.name!r}, so that it pickles."]

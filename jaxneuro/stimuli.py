@@ -220,9 +220,7 @@ def as_stimulus(current: Stimulus | ScalarLike) -> Stimulus:
 
 def _scalars(**values: ScalarLike) -> dict[str, Array]:
     """Cast to arrays of one floating dtype and check that each is a scalar."""
-    typed = [
-        v.dtype for v in values.values() if hasattr(v, "dtype") and jnp.issubdtype(v.dtype, jnp.floating)
-    ]
+    typed = [v.dtype for v in values.values() if hasattr(v, "dtype") and jnp.issubdtype(v.dtype, jnp.floating)]
     dtype = jnp.result_type(*typed) if typed else jnp.result_type(float)
     arrays = {name: jnp.asarray(value, dtype) for name, value in values.items()}
     for name, array in arrays.items():
@@ -269,16 +267,12 @@ def ramp(slope: ScalarLike, t_on: ScalarLike, t_off: ScalarLike = jnp.inf) -> St
     return Ramp(**_scalars(slope=slope, t_on=t_on, t_off=t_off))
 
 
-def sine(
-    amplitude: ScalarLike, frequency_hz: ScalarLike, phase: ScalarLike = 0.0, t_on: ScalarLike = 0.0
-) -> Stimulus:
+def sine(amplitude: ScalarLike, frequency_hz: ScalarLike, phase: ScalarLike = 0.0, t_on: ScalarLike = 0.0) -> Stimulus:
     """Return amplitude sin(2 pi f (t - t_on) + phase) from t_on (ms) on, 0 before; f in Hz, phase in rad."""
     return Sine(**_scalars(amplitude=amplitude, frequency_hz=frequency_hz, phase=phase, t_on=t_on))
 
 
-def chirp(
-    amplitude: ScalarLike, f0_hz: ScalarLike, f1_hz: ScalarLike, t_on: ScalarLike, t_off: ScalarLike
-) -> Stimulus:
+def chirp(amplitude: ScalarLike, f0_hz: ScalarLike, f1_hz: ScalarLike, t_on: ScalarLike, t_off: ScalarLike) -> Stimulus:
     """Return a sine whose frequency runs linearly from f0_hz at t_on to f1_hz at t_off (ms); 0 outside."""
     return Chirp(**_scalars(amplitude=amplitude, f0_hz=f0_hz, f1_hz=f1_hz, t_on=t_on, t_off=t_off))
 

@@ -13,27 +13,27 @@ import jax.numpy as jnp
 
 from jaxneuro.hybrid.locate import Ends, event_time, may_peak_above
 from jaxneuro.hybrid.problem import (
-    Carry,
     CLOCK,
-    combine_stim,
-    Config,
     CROSSED,
     DONE,
     END,
     FREE,
-    Inputs,
     OVERFLOW,
     PEAKED,
     REFRACTORY,
     REJECTED,
+    SPIKE,
+    Carry,
+    Config,
+    Inputs,
     Row,
     Settings,
-    SPIKE,
     SpikeRow,
+    combine_stim,
     where,
 )
-from jaxneuro.hybrid.results import code, RESULTS, RUNNING
-from jaxneuro.hybrid.turn import breakpoint_at, Flow, Moving, rate, step, take
+from jaxneuro.hybrid.results import RESULTS, RUNNING, code
+from jaxneuro.hybrid.turn import Flow, Moving, breakpoint_at, rate, step, take
 from jaxneuro.types import Array, BoolScalar, Int, Scalar, State
 
 
@@ -100,7 +100,10 @@ def next_landmark(config: Config, inputs: Inputs, carry: Carry) -> tuple[Scalar,
     """Return the time and kind of the next landmark; of several at one time, one is passed per turn."""
     time, kind = inputs.t1, jnp.asarray(END, jnp.int32)
     candidates = [
-        (CLOCK + j, jnp.where(carry.positions[j] < clock.shape[0], breakpoint_at(clock, carry.positions[j]), jnp.inf))
+        (
+            CLOCK + j,
+            jnp.where(carry.positions[j] < clock.shape[0], breakpoint_at(clock, carry.positions[j]), jnp.inf),
+        )
         for j, clock in enumerate(combine_stim(config, inputs.stim).clocks())
     ]
     if config.refractory:
@@ -131,7 +134,14 @@ def try_step(config: Config, inputs: Inputs, settings: Settings, carry: Carry) -
     t0, t1 = (jnp.zeros_like(h), h) if config.adaptive else (carry.t, carry.t + h)
     order = solver.error_order(dfx.ODETerm(lambda t, y, args: y))
     keep, begin, end, _, controller_state, _ = controller.adapt_step_size(
-        t0, t1, carry.y, y1, flow, None if error is None else jax.tree.map(bad, error), order, carry.controller_state
+        t0,
+        t1,
+        carry.y,
+        y1,
+        flow,
+        None if error is None else jax.tree.map(bad, error),
+        order,
+        carry.controller_state,
     )
     keep = jnp.asarray(keep) & finite(y1) & solver_ok
     proposal = (end - begin if config.adaptive else end).astype(config.dtype)
@@ -179,10 +189,8 @@ def ulps(t: Scalar, n: int) -> Scalar:
     return n * float(jnp.finfo(t.dtype).eps) * jnp.maximum(jnp.abs(t), 1e-3)
 
 
-def add_time(config: Config, t: Scalar, t_low: Scalar, h: Scalar) -> tuple[Scalar, Scalar]:
-    """Return t + t_low + h as a rounded sum and, in float32, its rounding error (Knuth 1969, TAOCP 2, 4.2.2)."""
-    if config.dtype == jnp.float64:
-        return t + h, t_low
+def add_time(t: Scalar, t_low: Scalar, h: Scalar) -> tuple[Scalar, Scalar]:
+    """Return t + t_low + h as a rounded sum and its rounding error (Knuth 1969, TAOCP 2, 4.2.2)."""
     h = t_low + h
     total = t + h
     part = total - t
@@ -201,8 +209,8 @@ def one_turn(
     # A spike comes before a landmark at the same time.
     correction = jnp.where(jumps & landed.near, jnp.clip(landed.correction, -tried.h, tried.room - tried.h), 0.0)
     h = tried.h + correction
-    t1, t1_low = add_time(config, now.t, now.t_low, h)
-    t1, t1_low = jnp.where(kind >= END, tried.mark, t1), jnp.where(kind >= END, 0.0, t1_low)
+    t1, t1_low = add_time(now.t, now.t_low, h)
+    t1 = jnp.where(kind >= END, tried.mark, t1)
     flow = Flow(plain.params, plain.stim, now.held, now.positions)
     rate1 = rate(config, flow, now.t + tried.h, tried.y1)
     y1 = jax.tree.map(lambda y, f: y + correction * f, tried.y1, rate1)
@@ -212,9 +220,11 @@ def one_turn(
     moving, h_out = take(config, settings.solver, inputs, row, moving, t1, y1)
     after = follow(config, plain, settings, now, tried, landed, kind, moving.y)
     after = after._replace(
-        t=moving.t, t_low=jnp.where(kind < FREE, now.t_low, t1_low), y=moving.y, refrac_until=moving.refrac_until,
+        t=moving.t, y=moving.y, refrac_until=moving.refrac_until,
         last_spike_row=jnp.where(kind == SPIKE, index, now.last_spike_row),
     )  # fmt: skip
+    if config.dtype == jnp.float32:
+        after = after._replace(t_low=jnp.where(kind < FREE, now.t_low, jnp.where(kind >= END, 0.0, t1_low)))
     return after, row._replace(h=h_out), SpikeRow(moving.t, now.last_spike_row)
 
 

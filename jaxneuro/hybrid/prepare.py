@@ -9,10 +9,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxneuro.hybrid.problem import Config, Inputs, Settings
-from jaxneuro.hybrid.results import code, RESULTS, RUNNING
+from jaxneuro.hybrid.results import RESULTS, RUNNING, code
 from jaxneuro.model import NeuronModel
-from jaxneuro.solvers import default_controller, resolve_solver, Unrolled
-from jaxneuro.stimuli import as_stimulus, Stimulus
+from jaxneuro.solvers import Unrolled, default_controller, resolve_solver
+from jaxneuro.stimuli import Stimulus, as_stimulus
 from jaxneuro.types import Array, IntScalar, Params, State
 
 
@@ -51,8 +51,9 @@ def stimulus(current: Any, dtype: Any) -> Stimulus:
     """Return `current` as a stimulus whose floating leaves have `dtype`."""
     if not isinstance(current, Stimulus):
         current = as_stimulus(scalar("current", current, dtype))
-    floating = lambda x: isinstance(x, float) or (
-        isinstance(x, (np.ndarray, np.generic, jax.Array)) and jnp.issubdtype(x.dtype, jnp.floating)
+    floating = lambda x: (
+        isinstance(x, float)
+        or (isinstance(x, (np.ndarray, np.generic, jax.Array)) and jnp.issubdtype(x.dtype, jnp.floating))
     )
     return jax.tree.map(lambda x: jnp.asarray(x, dtype) if floating(x) else x, current)
 
@@ -84,7 +85,7 @@ def what_to_save(saveat: Any, t0: Array, t1: Array, dtype: Any) -> Save | None:
     if not isinstance(saveat, dfx.SaveAt):
         saveat = dfx.SaveAt(ts=saveat)
     sub = saveat.subs
-    plain = isinstance(sub, dfx.SubSaveAt) and sub.fn is dfx.SubSaveAt().fn
+    plain = isinstance(sub, dfx.SubSaveAt) and sub.fn is dfx.SubSaveAt(t1=True).fn
     extras = [n for n in ("dense", "solver_state", "controller_state", "made_jump") if getattr(saveat, n, False)]
     if not plain or extras or sub.steps not in (0, 1, False, True):  # pyright: ignore
         raise ValueError(

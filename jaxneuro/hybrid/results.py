@@ -15,27 +15,19 @@ class RESULTS(eqx.Enumeration):
         "More spikes than max_spikes: the run ended at the first that did not fit; those before it are recorded. "
         "Pass a larger max_spikes, or stop_after=n to end there on purpose."
     )
-    max_steps_reached = (
-        "max_steps solver steps were taken before t1. Pass a larger max_steps, looser tolerances, or an implicit solver."
-    )
+    max_steps_reached = "max_steps solver steps were taken before t1. Pass a larger max_steps, looser tolerances, or an implicit solver."
     step_too_small = (
         "The step size fell below the resolution of time: the state runs away, or the tolerance asked for is below what "
         "the dtype can hold. Check the parameters, loosen rtol and atol, or use float64."
     )
-    nonfinite_state = (
-        "The state became NaN or infinite. Check parameters and current, or take smaller steps (an adaptive controller)."
-    )
-    solver_failed = (
-        "The implicit solver's root finder did not converge at a fixed step. Take a smaller dt0 or an adaptive controller."
-    )
+    nonfinite_state = "The state became NaN or infinite. Check parameters and current, or take smaller steps (an adaptive controller)."
+    solver_failed = "The implicit solver's root finder did not converge at a fixed step. Take a smaller dt0 or an adaptive controller."
     bad_parameters = "A parameter is NaN, or outside its valid range."
     bad_stimulus = (
         "The stimulus is not finite, or its times are out of order: sample times must not decrease, pulse widths must be "
         ">= 0."
     )
-    bad_times = (
-        "The times are not valid: t0 <= t1, both finite; saveat.ts not decreasing and inside [t0, t1]; dt0 > 0."
-    )
+    bad_times = "The times are not valid: t0 <= t1, both finite; saveat.ts not decreasing and inside [t0, t1]; dt0 > 0."
     bad_state = "The initial state (or refrac_until0) is not finite."
 
 

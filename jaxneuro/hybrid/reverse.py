@@ -5,25 +5,23 @@ The last segment's tape is kept by the forward pass; the tapes of earlier segmen
 
 from typing import Any, NamedTuple
 
-import equinox.internal as eqxi
 import jax
 import jax.numpy as jnp
 
-from jaxneuro.hybrid.problem import Carry, Config, FREE, Inputs, Row, Settings, SPIKE, where
-from jaxneuro.hybrid.results import code, from_code, RESULTS
+from jaxneuro.hybrid.problem import FREE, SPIKE, Carry, Config, Inputs, Row, Settings, where
+from jaxneuro.hybrid.results import RESULTS, code, from_code
 from jaxneuro.hybrid.run import (
     BLOCK,
-    empty_segment,
     Progress,
+    Segment,
+    empty_segment,
     run,
     run_segment,
     sample,
     sampled_here,
-    Samples,
-    Segment,
 )
 from jaxneuro.hybrid.turn import Moving, retake
-from jaxneuro.types import Array, Float, Int, IntScalar, SpikeTimes, State
+from jaxneuro.types import Array, IntScalar, SpikeTimes, State
 
 
 class Outputs(NamedTuple):
@@ -140,7 +138,13 @@ def _pull_samples(
 
 
 def _walk(
-    config: Config, inputs: Inputs, settings: Settings, tape: Row, used: IntScalar, pull: Pull, adjoint: Adjoint
+    config: Config,
+    inputs: Inputs,
+    settings: Settings,
+    tape: Row,
+    used: IntScalar,
+    pull: Pull,
+    adjoint: Adjoint,
 ) -> Adjoint:
     """Walk one segment's tape backwards. Rows are read in blocks, for the same reason as they are written so."""
     at = lambda tree, i: jax.tree.map(lambda b: jax.lax.dynamic_index_in_dim(b, i, 0, keepdims=False), tree)

@@ -13,10 +13,10 @@ import jax
 import jax.numpy as jnp
 
 from jaxneuro.hybrid.loop import one_turn, start
-from jaxneuro.hybrid.problem import Carry, Config, END, Inputs, Row, Settings, SpikeRow
-from jaxneuro.hybrid.results import code, RESULTS, RUNNING
-from jaxneuro.hybrid.turn import advance, Flow, Start, step
-from jaxneuro.types import Array, Bool, BoolScalar, Float, Int, IntScalar, Scalar, SpikeTimes, State
+from jaxneuro.hybrid.problem import END, Carry, Config, Inputs, Row, Settings, SpikeRow
+from jaxneuro.hybrid.results import RESULTS, RUNNING, code
+from jaxneuro.hybrid.turn import Flow, Start, advance, step
+from jaxneuro.types import Array, Bool, BoolScalar, IntScalar, Scalar, SpikeTimes, State
 
 BLOCK = 16
 _SPIKE_ROWS = 1024  # turns between two collections of spikes where no tape is kept
@@ -105,9 +105,7 @@ def empty_segment(config: Config, carry: Carry, tape: bool) -> Segment:
     return Segment(spikes, jax.tree.map(zeros, row) if tape else None)
 
 
-def collect_spikes(
-    spike_times: SpikeTimes, before: IntScalar, carry: Carry, rows: SpikeRow
-) -> SpikeTimes:
+def collect_spikes(spike_times: SpikeTimes, before: IntScalar, carry: Carry, rows: SpikeRow) -> SpikeTimes:
     """Return `spike_times` with the spikes of a segment, walking its list of spikes backwards."""
     count = carry.num_spikes - before
 

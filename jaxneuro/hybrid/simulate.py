@@ -11,7 +11,7 @@ import jax.numpy as jnp
 
 from jaxneuro.hybrid import prepare
 from jaxneuro.hybrid.problem import Config, Inputs
-from jaxneuro.hybrid.results import from_code, RESULTS
+from jaxneuro.hybrid.results import RESULTS, from_code
 from jaxneuro.hybrid.reverse import Outputs, solve_forward, solve_reverse
 from jaxneuro.model import NeuronModel
 from jaxneuro.stimuli import Stimulus
@@ -73,7 +73,7 @@ def simulate(
             padded to max_steps; the run is done twice). A sample at a spike is the state before the jump.
         solver: a one-step diffrax solver, explicit or diagonally implicit; None: Tsit5, unrolled.
         stepsize_controller: `diffrax.PIDController`, `ConstantStepSize` (with dt0) or `StepTo`; None: predictive control
-            with rtol = atol = 1e-6 in float64, 1e-5 in float32.
+            with rtol = atol = 5e-7 in float64, 5e-6 in float32.
         dt0: first step, ms; None: chosen.
         adjoint: None for reverse mode (`jax.grad`), `diffrax.ForwardMode()` for forward mode (`jax.jvp`, `jax.jacfwd`).
         max_steps: most solver steps.

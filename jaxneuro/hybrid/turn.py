@@ -19,15 +19,15 @@ import jax.numpy as jnp
 
 from jaxneuro.hybrid.problem import (
     CLOCK,
-    combine_stim,
-    Config,
     END,
     FREE,
-    Inputs,
     OVERFLOW,
     REFRACTORY,
-    Row,
     SPIKE,
+    Config,
+    Inputs,
+    Row,
+    combine_stim,
     where,
 )
 from jaxneuro.types import Array, BoolScalar, Int, Params, Scalar, State
@@ -75,7 +75,9 @@ class Start(NamedTuple):
     landmark: Scalar
 
 
-def advance(config: Config, solver_arrays: Any, row: Row, start: Start, t1: Scalar, y1: State) -> tuple[Scalar, Scalar, State]:
+def advance(
+    config: Config, solver_arrays: Any, row: Row, start: Start, t1: Scalar, y1: State
+) -> tuple[Scalar, Scalar, State]:
     """Return (t1, row.h, y1) as they are, with the derivatives of a step of the given kind from `start`."""
 
     @jax.custom_jvp

@@ -46,9 +46,7 @@ def init_state(params: IzhikevichParams) -> IzhikevichState:
     return IzhikevichState(v=params.c, u=params.b * params.c)
 
 
-def vector_field(
-    t: Scalar, state: IzhikevichState, params: IzhikevichParams, current: Scalar
-) -> IzhikevichState:
+def vector_field(t: Scalar, state: IzhikevichState, params: IzhikevichParams, current: Scalar) -> IzhikevichState:
     """Return dv/dt in mV/ms and du/dt per ms."""
     del t
     v, u = state

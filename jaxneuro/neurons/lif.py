@@ -71,6 +71,4 @@ def constraints(params: LIFParams) -> Mapping[str, BoolScalar]:
     }
 
 
-LIF = NeuronModel(
-    "LIF", default_params, init_state, vector_field, spike_condition, reset, refractory, constraints
-)
+LIF = NeuronModel("LIF", default_params, init_state, vector_field, spike_condition, reset, refractory, constraints)

@@ -69,6 +69,4 @@ def constraints(params: QIFParams) -> Mapping[str, BoolScalar]:
     }
 
 
-QIF = NeuronModel(
-    "QIF", default_params, init_state, vector_field, spike_condition, reset, constraints=constraints
-)
+QIF = NeuronModel("QIF", default_params, init_state, vector_field, spike_condition, reset, constraints=constraints)

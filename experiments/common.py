@@ -1,0 +1,121 @@
+"""What the experiments share: JAX's settings, the folder of a run with its run.json, tables, and lines with spikes."""
+
+import datetime
+import json
+import os
+import platform
+import subprocess
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from importlib import metadata
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+import tyro
+from matplotlib.figure import Figure
+from numpy.typing import ArrayLike
+
+import jaxneuro as jn
+
+
+class BadInput(ValueError):
+    """A knob or an input file that makes no sense; the message says what is wanted."""
+
+
+class Run(NamedTuple):
+    """A run that has begun: where its files go, and what it was asked to do."""
+
+    folder: Path
+    config: dict[str, Any]
+
+
+def run_script(main: Callable[..., Any]) -> None:
+    """Run `main` from the command line; its keyword arguments are the options.
+
+    Sets what belongs to a process and not to a notebook that calls `main`: XLA's CPU options, which must come before
+    the first computation, and JAX's persistent compilation cache, so that a second run does not compile again.
+    """
+    jn.configure_cpu()
+    if jax.config.jax_compilation_cache_dir is None:  # pyright: ignore[reportAttributeAccessIssue]
+        home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+        jax.config.update("jax_compilation_cache_dir", str(home / "jaxneuro" / "jax"))
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
+    try:
+        tyro.cli(main, description=sys.modules[main.__module__].__doc__)
+    except BadInput as error:  # one sentence, no traceback
+        sys.exit(f"error: {error}")
+
+
+def begin(name: str, out: str | None, config: Mapping[str, Any]) -> Run:
+    """Turn 64-bit floats on and make the folder of the run (default `results/NAME`)."""
+    jax.config.update("jax_enable_x64", True)
+    folder = Path(out or Path("results") / name)
+    folder.mkdir(parents=True, exist_ok=True)
+    return Run(folder, {"experiment": name, **config})
+
+
+def finish(run: Run, figures: Mapping[str, Figure], numbers: Mapping[str, ArrayLike], **found: Any) -> None:
+    """Write the figures (PNG), the numbers behind them (numbers.npz) and run.json, and say where."""
+    for name, figure in figures.items():
+        figure.savefig(run.folder / f"{name}.png", dpi=130)
+    np.savez_compressed(run.folder / "numbers.npz", **{k: np.asarray(v) for k, v in numbers.items()})
+    record = {"config": run.config, "found": found, "environment": environment()}
+    (run.folder / "run.json").write_text(json.dumps(record, indent=2, default=_plain) + "\n")
+    print(f"Wrote {', '.join(sorted(p.name for p in run.folder.iterdir()))} to {run.folder}")
+
+
+def environment() -> dict[str, Any]:
+    """Return the versions and the machine that a result depends on."""
+    device = jax.devices()[0]
+    return {
+        "time": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "python": platform.python_version(),
+        **{name: _version(name) for name in ("jax", "jaxlib", "diffrax", "jaxneuro")},
+        "platform": platform.platform(),
+        "device": f"{jax.device_count()} x {device.platform} ({device.device_kind}), {os.cpu_count()} CPU cores",
+        "xla_flags": os.environ.get("XLA_FLAGS", ""),
+        "commit": _git("rev-parse", "HEAD"),
+        "uncommitted_changes": bool(_git("status", "--porcelain")),
+    }
+
+
+def print_table(title: str, headers: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    """Print rows under headers, right-aligned; floats with six significant digits."""
+    show = lambda x: f"{x:.6g}" if isinstance(x, (float, np.floating)) else str(x)
+    cells = [list(headers), *([show(x) for x in row] for row in rows)]
+    widths = [max(len(row[k]) for row in cells) for k in range(len(headers))]
+    print(f"\n{title}")
+    for row in cells:
+        print("  " + "  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)))
+
+
+def line_with_spikes(ts: Any, v: Any, spike_times: Any, peak: Any, reset: Any) -> tuple[Any, Any]:
+    """Return a trace to draw: each spike rises to `peak` at its exact time, and a new line begins at `reset`."""
+    ts, spikes = np.asarray(ts, float), np.asarray(spike_times)
+    spikes = spikes[np.isfinite(spikes) & (spikes <= ts[-1])]
+    # A sample at the time of a spike is the state before the jump: it stays left of the peak.
+    at = np.repeat(np.searchsorted(ts, spikes, side="right"), 3)
+    values = np.stack(np.broadcast_arrays(peak, np.nan, reset, spikes)[:3], axis=-1)
+    return np.insert(ts, at, np.repeat(spikes, 3)), np.insert(np.asarray(v, float), at, values.ravel())
+
+
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:  # run from a source tree that is not installed
+        return None
+
+
+def _git(*args: str) -> str | None:
+    try:
+        command = ["git", "-C", str(Path(__file__).parent), *args]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.strip() if done.returncode == 0 else None
+
+
+def _plain(x: Any) -> Any:
+    return x.tolist() if hasattr(x, "tolist") else str(x)

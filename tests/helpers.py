@@ -1,0 +1,45 @@
+"""What several tests need: tight settings, comparison of pytrees, central differences."""
+
+from collections.abc import Callable
+from typing import Any
+
+import diffrax as dfx
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+TIGHT = dict(stepsize_controller=dfx.PIDController(rtol=1e-12, atol=1e-12), solver=dfx.Dopri8(), max_steps=200_000)
+"""The tolerance at which the closed forms are met; a high order keeps the number of steps small there."""
+
+
+def assert_close(actual: Any, expected: Any, rtol: float, atol: float = 0.0) -> None:
+    """Compare two pytrees of equal structure, leaf by leaf."""
+    assert jax.tree.structure(actual) == jax.tree.structure(expected)
+    for (path, a), (_, e) in zip(
+        jax.tree_util.tree_leaves_with_path(actual),
+        jax.tree_util.tree_leaves_with_path(expected),
+        strict=True,
+    ):
+        np.testing.assert_allclose(a, e, rtol=rtol, atol=atol, err_msg=jax.tree_util.keystr(path))
+
+
+def central_difference(fn: Callable, x: Any, scale: float = 1.0) -> Any:
+    """Return d fn / d leaf for every scalar leaf of x, by central differences of order 2 extrapolated to 4.
+
+    Steps eps^(1/5) max(|x|, 1) and half of it; the error is then about 1e-10 relative in float64.
+    """
+    assert jax.config.read("jax_enable_x64")
+    leaves, treedef = jax.tree.flatten(x)
+
+    def moved(i: int, by: float) -> Any:
+        return treedef.unflatten([leaf + by if i == j else leaf for j, leaf in enumerate(leaves)])
+
+    steps = [scale * 6e-4 * max(1.0, abs(float(leaf))) for leaf in leaves]
+    points = [moved(i, s * h) for i, h in enumerate(steps) for s in (1.0, -1.0, 0.5, -0.5)]
+    values = jax.vmap(fn)(jax.tree.map(lambda *p: jnp.stack(p), *points))
+    values = values.reshape(len(leaves), 4, *values.shape[1:])
+    rates = []
+    for h, v in zip(steps, values, strict=True):
+        wide, narrow = (v[0] - v[1]) / (2 * h), (v[2] - v[3]) / h
+        rates.append((4 * narrow - wide) / 3)
+    return treedef.unflatten(rates)
