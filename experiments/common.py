@@ -18,6 +18,7 @@ from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
 import jaxneuro as jn
+from jaxneuro.hybrid.results import CODES
 
 
 class BadInput(ValueError):
@@ -89,6 +90,15 @@ def print_table(title: str, headers: Sequence[str], rows: Iterable[Sequence[Any]
     print(f"\n{title}")
     for row in cells:
         print("  " + "  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)))
+
+
+def print_failures(result: Any) -> int:
+    """Print how many lanes failed for each reason, and return how many did."""
+    counts = {jn.RESULTS[item]: int(np.sum(result == item)) for item in CODES[1:]}
+    for sentence, count in counts.items():
+        if count:
+            print(f"  {count} lanes failed: {sentence}")
+    return sum(counts.values())
 
 
 def line_with_spikes(ts: Any, v: Any, spike_times: Any, peak: Any, reset: Any) -> tuple[Any, Any]:

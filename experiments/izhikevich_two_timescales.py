@@ -2,20 +2,25 @@
 
     tau_a V' = 0.04 V^2 + 5 V + 140 - U + I      tau_b U' = a (b V - U)      V >= 30: V <- -65, U <- U + 8
 
-with a = 0.02, b = 0.2, tau_a = 2 ms, tau_b = 300 ms from V = -65 mV, U = -16, beside the model of 2003 (tau_a = tau_b = 1).
+with a = 0.02, b = 0.2, tau_a = 2 ms, tau_b = 300 ms from V = -65 mV, U = -16, beside the model of
+2003 (tau_a = tau_b = 1).
 
-Source: Izhikevich (2003), IEEE Trans. Neural Netw. 14:1569, eqs. 1-3, doi:10.1109/TNN.2003.820440 (the two time constants are an
-addition). The reduction to a slow U and a V that follows it: Izhikevich (2007), Dynamical Systems in Neuroscience, chapter 9,
-doi:10.7551/mitpress/2526.001.0001.
+Source: Izhikevich (2003), IEEE Trans. Neural Netw. 14:1569, eqs. 1-3, doi:10.1109/TNN.2003.820440 (the two time
+constants are an addition). The reduction to a slow U and a V that follows it: Izhikevich (2007), Dynamical Systems
+in Neuroscience, chapter 9, doi:10.7551/mitpress/2526.001.0001.
 
-What one should see. The start is a fixed point of V for I = 0 (the left of its two), so without input the cell rests. The
-recovery variable now has the time constant tau_b / a = 15 s, 300 times that of 2003, and V is twice slower:
-1. A step of current starts a burst in which U does little but jump by d = 8 per spike. The burst ends when U has passed
-   I - 16.25, the top of the range in which V has no fixed point: after ceil((I - 0.25)/8) spikes, whatever the time constants.
-2. Then U decays along the left branch of the V-nullcline back to I - 16.25, which lets out one spike, and so on: one spike
-   per seconds, at intervals that the slow equation alone predicts (printed beside the measured ones). The 2003 form fires
-   tens of times per second at the same currents: U is forgotten between spikes and V no longer waits at its nullcline.
-3. Close to I = 8 n + 0.25 the last spike of the burst is late: V creeps through the place where its fixed points just met.
+What one should see. The start is a fixed point of V for I = 0 (the left of its two), so without input the cell
+rests. The recovery variable now has the time constant tau_b / a = 15 s, 300 times that of 2003, and V is twice
+slower:
+1. A step of current starts a burst in which U does little but jump by d = 8 per spike. The burst ends when U has
+   passed I - 16.25, the top of the range in which V has no fixed point: after ceil((I - 0.25)/8) spikes, whatever
+   tau_a.
+2. Then U decays along the left branch of the V-nullcline back to I - 16.25, which lets out one spike, and so on:
+   one spike per seconds, at intervals that the slow equation alone predicts (printed beside the measured ones). The
+   2003 form fires tens of times per second at the same currents: U is forgotten between spikes and V no longer
+   waits at its nullcline.
+3. Close to I = 8 n + 0.25 the last spike of the burst is late: V creeps through the place where its fixed points
+   just met.
 """
 
 from typing import Any, NamedTuple
@@ -111,9 +116,9 @@ def traces(params: Any, currents: Any, ts: Any, duration: Any) -> Any:
 def long_trains(params: Any, currents: Any) -> Any:
     """Return the first 40 spikes of every form and current: enough for the last interval to be the steady one."""
     start = IzhikevichState(*map(jnp.asarray, START))
-    one = lambda p, i: jn.simulate(
-        jn.Izhikevich, p, i, 100_000.0, state0=start, max_spikes=40, stop_after=40
-    ).spike_times
+    one = lambda p, i: (
+        jn.simulate(jn.Izhikevich, p, i, 100_000.0, state0=start, max_spikes=40, stop_after=40).spike_times
+    )
     return jax.vmap(jax.vmap(one, in_axes=(None, 0)), in_axes=(0, None))(params, currents)
 
 
@@ -138,8 +143,9 @@ def predictions(p: Any, currents: Any) -> tuple[Any, Any]:
 def show_table(currents: Any, burst: Any, interval: Any, burst_predicted: Any, interval_predicted: Any) -> None:
     rows = np.unique(np.linspace(0, len(currents) - 1, 9).round().astype(int))
     headers = ["I", "burst", "predicted", "interval, ms", "predicted, ms", "burst 2003", "interval 2003, ms"]
-    columns = (currents, burst[0], burst_predicted.astype(int), interval[0], interval_predicted, burst[1], interval[1])
-    print_table("Spikes of the first burst, and steady interval", headers, zip(*[c[rows] for c in columns], strict=True))
+    columns = [currents, burst[0], burst_predicted.astype(int), interval[0], interval_predicted, burst[1], interval[1]]
+    table = zip(*[column[rows] for column in columns], strict=True)
+    print_table("Spikes of the first burst, and steady interval", headers, table)
 
 
 def draw_traces(ts: Any, v: Any, u: Any, spike_times: Any, currents: Any) -> Figure:
@@ -148,14 +154,17 @@ def draw_traces(ts: Any, v: Any, u: Any, spike_times: Any, currents: Any) -> Fig
     gap = 115.0  # mV between the stacked traces
     early = ts <= 100
     for form, (top, middle, bottom) in enumerate(axes.T):
+        # Beyond 300 ms the samples are too sparse for the sawtooth of the fast form.
+        drawn = (ts > 0) & (ts <= (ts[-1] if form == 0 else 300.0))
         for k, current in enumerate(currents):
             line = line_with_spikes(ts[early], v[form, k][early], spike_times[form, k], 30.0, -65.0)
             top.plot(line[0], line[1] + gap * k, lw=1, color=f"C{k}")
-            middle.semilogx(ts[1:], u[form, k][1:], lw=1, color=f"C{k}", label=f"I = {current:g}")
+            middle.semilogx(ts[drawn], u[form, k][drawn], lw=1, color=f"C{k}", label=f"I = {current:g}")
             bottom.plot(spike_times[form, k], np.full(spike_times.shape[2], k), "|", ms=14, color=f"C{k}")
         top.set(title=f"{FORMS[form]}: first 100 ms", xlabel="time (ms)", yticks=-65 + gap * np.arange(len(currents)))
         top.set_yticklabels([f"I = {current:g}" for current in currents])
-        middle.set(xlabel="time (ms, logarithmic)", xlim=(0.5, ts[-1]), title=f"{FORMS[form]}: recovery")
+        middle.set(title=f"{FORMS[form]}: recovery, first {ts[drawn][-1]:.0f} ms")
+        middle.set(xlabel="time (ms, logarithmic)", xlim=(0.5, ts[-1]))
         bottom.set(xscale="log", xlim=(0.5, ts[-1]), xlabel="time (ms, logarithmic)", title=f"{FORMS[form]}: spikes")
         bottom.set(yticks=range(len(currents)), yticklabels=[f"I = {current:g}" for current in currents])
         bottom.set_ylim(-0.6, len(currents) - 0.4)
@@ -180,14 +189,15 @@ def draw_phase_plane(
         us = line_with_spikes(ts, u[form, k], spikes, before, before + p.d)[1]
         shown = ts[-1] if form == 0 else 100.0  # beyond 100 ms the samples are too sparse for the fast form
         until = np.searchsorted(line_with_spikes(ts, ts, spikes, spikes, spikes)[0], shown, side="right")
-        ax.plot(vs[:until], us[:until], lw=0.9, color="tab:blue", label=f"trajectory, first {shown:g} ms")
+        ax.plot(vs[:until], us[:until], lw=0.9, zorder=3, color="tab:blue", label=f"trajectory, first {shown:g} ms")
         for i, style in ((0.0, ":"), (current, "-")):
             parabola = p.k2 * grid**2 + p.k1 * grid + p.k0 + i
             ax.plot(grid, parabola, style, color="tab:red", label=f"V' = 0 at I = {i:g}")
         ax.plot(grid, p.b * grid, color="tab:green", label="U' = 0")
         ax.plot(*START, "ko", label="start")
         ax.axvline(30.0, color="grey", lw=0.8, ls="--", label="spike")
-        ax.set(xlim=(-90, 34), ylim=(-25, current + 30), xlabel="V (mV)", ylabel="U", title=f"{FORMS[form]}, I = {current:g}")
+        ax.set(xlim=(-90, 34), ylim=(-25, current + 30), xlabel="V (mV)", ylabel="U")
+        ax.set_title(f"{FORMS[form]}, I = {current:g}")
         ax.legend(fontsize=8, loc="upper right")
     return figure
 

@@ -1,14 +1,16 @@
 """Does the integrator reproduce the charging of a passive membrane, and the spikes it makes with a threshold?
 
-A leaky integrate-and-fire neuron (tau_m 10 ms, v_rest -70 mV, r_m 10 MOhm) gets 10 nA from rest. Both answers are known:
+A leaky integrate-and-fire neuron (tau_m 10 ms, v_rest -70 mV, r_m 10 MOhm) gets 10 nA from rest, to which a spike
+also resets it. Both answers are known:
 
     without threshold   V(t) = v_rest + r_m I (1 - exp(-t / tau_m)) = 30 - 100 exp(-t/10) mV
-    with threshold      t_n = n T + (n - 1) tau_refrac,   T = tau_m ln((v_rest + r_m I - v_reset)/(v_rest + r_m I - v_thresh))
+    with threshold      t_n = n T + (n - 1) tau_refrac,   T = tau_m ln(r_m I / (v_rest + r_m I - v_thresh))
 
 Source: Gerstner, Kistler, Naud & Paninski (2014), Neuronal Dynamics, section 1.3, doi:10.1017/CBO9781107447615.
 
-What one should see: the curve and the closed form lie on each other. The error is of the order of the tolerance asked of the
-solver, here at each tolerance of a row, and so is the error of the spike times, which no time grid limits.
+What one should see: the curve and the closed form lie on each other. The error is of the order of the tolerance
+asked of the solver, here at each tolerance of a row, and so is the error of the spike times, which no time grid
+limits.
 """
 
 from typing import Any, NamedTuple
@@ -53,7 +55,7 @@ def main(
         v_thresh: threshold of the spiking runs, mV.
         v_reset: potential after a spike, mV.
         tau_refracs: refractory periods to compare, ms.
-        tolerances: relative and absolute tolerances of the solver to compare (1e-6 is what `simulate` asks of itself by default).
+        tolerances: relative and absolute tolerances of the solver to compare (`simulate`'s default is 1e-6).
         out: folder for the results (default results/membrane_charging).
         smoke: a shorter run, for tests.
     """
@@ -71,9 +73,10 @@ def main(
     voltage_error = np.max(np.abs(v - exact), axis=1)
     spike_error = np.max(difference(spikes, spikes_exact), axis=2)
 
-    counts = np.sum(np.isfinite(spikes_exact), axis=1)
-    headers = ["rtol = atol", "voltage, mV", *[f"{n} spikes, tau_refrac {r:g} ms" for n, r in zip(counts, refracs)]]
-    print_table("Largest error against the closed form (spikes: ms)", headers, zip(tols, voltage_error, *spike_error.T))
+    cases = zip(np.sum(np.isfinite(spikes_exact), axis=1), refracs, strict=True)
+    headers = ["rtol = atol", "voltage, mV", *[f"{n} spikes, tau_refrac {r:g} ms" for n, r in cases]]
+    rows = zip(tols, voltage_error, *spike_error.T, strict=True)
+    print_table("Largest error against the closed form (spikes: ms)", headers, rows)
     figure = draw(ts, tols, refracs, v, exact, v_spiking[-1], spikes, spikes_exact, v_thresh, v_reset)
     numbers = dict(ts=ts, v=v, v_exact=exact, spike_times=spikes, spike_times_exact=spikes_exact, tolerances=tols)
     finish(run, {"membrane_charging": figure}, numbers, voltage_error_mv=voltage_error, spike_error_ms=spike_error)
@@ -82,11 +85,12 @@ def main(
 
 def simulate_at(params: Any, current: float, ts: Any, refracs: Any, tol: float) -> tuple[Any, Any, Any]:
     """Return the passive potential, and spike times and potential with threshold for each refractory period."""
-    run = lambda p: jn.simulate(
-        jn.LIF, p, current, ts[-1], saveat=ts, stepsize_controller=diffrax.PIDController(rtol=jnp.asarray(tol), atol=jnp.asarray(tol))
-    )
+    # Tolerances as arrays: one compilation for all of them.
+    controller = diffrax.PIDController(rtol=jnp.asarray(tol), atol=jnp.asarray(tol))
+    run = lambda p: jn.simulate(jn.LIF, p, current, ts[-1], saveat=ts, stepsize_controller=controller)
     passive = run(params._replace(v_thresh=jnp.asarray(jnp.inf)))
     spiking = jax.vmap(lambda r: run(params._replace(tau_refrac=r)))(refracs)
+    assert passive.states is not None and spiking.states is not None  # asked for by saveat
     return passive.states.v, spiking.spike_times, spiking.states.v
 
 

@@ -29,9 +29,9 @@ class GRID_RESULTS(eqx.Enumeration):  # noqa: N801 (an enumeration of sentences,
 
     successful = ""
     max_spikes_reached = "More than max_spikes spikes: the first max_spikes are kept. Raise max_spikes."
-    nonfinite = "The state became infinite or NaN: dt is too large for these parameters and this input."
-    bad_parameters = "The parameters break a constraint of the model (see model.constraints)."
-    bad_stimulus = "The stimulus is not valid: a negative width, or sample times that decrease."
+    nonfinite_state = "The state became infinite or NaN: dt is too large for these parameters and this input."
+    bad_parameters = "A parameter is NaN, or breaks a constraint of the model (see model.constraints)."
+    bad_stimulus = "The stimulus is not valid: NaN, a negative width, or sample times that decrease."
 
 
 class GridSolution(NamedTuple):
@@ -234,7 +234,9 @@ def _step(job: _Job, carry: Any, x: Any) -> tuple[Any, None]:
     t, positions, bit, row = x
     model, params = job.model, job.params
     new = job.rule.update(model, t, job.dt, y, params, job.stim.value(t, positions))
-    spike = (model.spike_condition(new, params) >= 0) & (model.spike_condition(y, params) < 0)
+    guard = model.spike_condition(new, params)
+    # A state that ran away to infinity is no spike: the reset would hide it from the result.
+    spike = (guard >= 0) & (guard < jnp.inf) & (model.spike_condition(y, params) < 0)
     if job.held:
         spike = spike & (left == 0)
         new = new._replace(**{f: jnp.where(left > 0, getattr(y, f), getattr(new, f)) for f in job.held})
@@ -251,9 +253,7 @@ def _inputs(job: _Job, t: Times, n: Int[Array, " steps"]) -> Any:
     slack = 1e-6 * job.dt + 4 * jnp.finfo(t.dtype).eps * jnp.abs(t)
     edge = {"left": t - slack, "right": t + slack}
     sides = _sides(job.stim, job.rule.open_windows)
-    positions = tuple(
-        _search(clock, edge[side], side) for clock, side in zip(job.stim.clocks(), sides, strict=True)
-    )
+    positions = tuple(_search(clock, edge[side], side) for clock, side in zip(job.stim.clocks(), sides, strict=True))
     bits = jnp.arange(t.shape[0], dtype=jnp.uint32)
     return t, positions, bits, None if job.rows is None else _search(job.rows, n + 1, "left")
 
@@ -278,9 +278,7 @@ def _steps(job: _Job, state0: State, ts: Times) -> tuple[State, Any, IntScalar, 
     carry = (state0, jnp.zeros((), jnp.int32), jnp.zeros((), jnp.uint32), saved)
     # Typed like what a step makes of it (varying over the same mesh axes): so the loop traces in shard_map.
     first = jax.tree.map(lambda x: x[0], _inputs(job, ts[:1], jnp.arange(1)))
-    y, left, zero, saved = jax.tree.map(
-        lambda a, b: jnp.where(True, a, b), carry, _step(job, carry, first)[0]
-    )
+    y, left, zero, saved = jax.tree.map(lambda a, b: jnp.where(True, a, b), carry, _step(job, carry, first)[0])
 
     def block(carry: Any, x: Any) -> Any:
         y, left, saved, count = carry
@@ -317,7 +315,8 @@ def _run(
     job = _Job(model, rule, params, stim, dt, held, hold_steps, rows)
     y, states, count, words = _steps(job, state0, ts)
     starts = _spike_steps(words, max_spikes)
-    spike_times = (ts[1:] if rule.at_end else ts[:-1]).at[starts].get(mode="fill", fill_value=jnp.inf)
+    times = jnp.append(ts[1:] if rule.at_end else ts[:-1], jnp.inf)  # no step, no spike: never empty
+    spike_times = times.at[starts].get(mode="fill", fill_value=jnp.inf)
     saved_ts = None
     if samples is not None and rows is not None:
         # A sample outside the run, possible only when traced, gets inf and NaN.
@@ -355,14 +354,19 @@ def _spike_steps(words: Array, max_spikes: int) -> Int[Array, " spikes"]:
 
 
 def _result(model: NeuronModel, params: Params, stim: Stimulus, final_state: State, more: Array) -> Any:
-    finite = jnp.all(jnp.stack([jnp.isfinite(x) for x in final_state]))
-    valid = [] if model.constraints is None else list(model.constraints(params).values())
-    which = GRID_RESULTS.where(more, GRID_RESULTS.max_spikes_reached, GRID_RESULTS.successful)
-    which = GRID_RESULTS.where(finite, which, GRID_RESULTS.nonfinite)
-    which = GRID_RESULTS.where(stim.valid(), which, GRID_RESULTS.bad_stimulus)
-    return GRID_RESULTS.where(
-        jnp.all(jnp.stack([jnp.asarray(True), *valid])), which, GRID_RESULTS.bad_parameters
+    """Return what is wrong with the run, the values given before what came of them."""
+    every = lambda checks: jnp.all(jnp.stack([jnp.asarray(True), *(jnp.all(x) for x in checks)]))
+    no_nan = lambda tree: every([~jnp.isnan(x) for x in jax.tree.leaves(tree) if eqx.is_inexact_array(x)])
+    constraints = {} if model.constraints is None else model.constraints(params)
+    checks = (
+        (every([jnp.isfinite(x) for x in final_state]), GRID_RESULTS.nonfinite_state),
+        (every([stim.valid(), no_nan(stim)]), GRID_RESULTS.bad_stimulus),
+        (every([no_nan(params), *constraints.values()]), GRID_RESULTS.bad_parameters),
     )
+    result = GRID_RESULTS.where(more, GRID_RESULTS.max_spikes_reached, GRID_RESULTS.successful)
+    for good, item in checks:
+        result = GRID_RESULTS.where(good, result, item)
+    return result
 
 
 __all__ = ["GRID_RESULTS", "GridSolution", "simulate_grid"]

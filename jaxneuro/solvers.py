@@ -87,7 +87,7 @@ class PredictiveController(dfx.AbstractAdaptiveStepSizeController):
     of the error, the optimal step is h_opt = h e^(-1/k), and the next one is 0.87 h_opt min(1, h_opt / h_opt of the step
     before). The last factor foresees the shrinking steps of a spike's upstroke, where control by the last error alone
     rejects every third. The term with dy/dt says that an error along the flow is a shift in time: through the upstroke,
-    where |dy/dt| is a hundred mV/ms, errors that move a spike by rtol * 10 ms may pass. `time_scale = 0` is the usual norm.
+    where |dy/dt| is a hundred mV/ms, errors that move a spike by rtol * time_scale may pass. `time_scale = 0` is the usual norm.
 
     Source: Gustafsson (1994), ACM Trans. Math. Softw. 20:496, doi:10.1145/198429.198437. Deviation: the trend may only
     shorten the step, and the power is rounded to 7 %.
@@ -95,7 +95,7 @@ class PredictiveController(dfx.AbstractAdaptiveStepSizeController):
 
     rtol: Any
     atol: Any
-    time_scale: float = 10.0  # ms
+    time_scale: float = 3.0  # ms
     norm: Callable[[Any], Scalar] = eqx.field(static=True, default=lambda x: jnp.sqrt(_mean_square(x)))
 
     def wrap(self, direction: Any) -> "PredictiveController":
@@ -142,11 +142,11 @@ def _mean_square(tree: Any) -> Scalar:
 
 
 # What the default accuracy costs and gives is measured in experiments/benchmarks and held by tests/test_accuracy.py.
-_DEFAULT_TOLERANCE = {"float64": 5e-7, "float32": 5e-6}
+_DEFAULT_TOLERANCE = {"float64": 3e-7, "float32": 3e-6}
 
 
 def default_controller(dtype: Any) -> PredictiveController:
-    """Return the step-size control of `simulate`: rtol = atol = 5e-7 in float64, 5e-6 in float32."""
+    """Return the step-size control of `simulate`: rtol = atol = 3e-7 in float64, 3e-6 in float32."""
     tolerance = _DEFAULT_TOLERANCE[jnp.dtype(dtype).name]
     return PredictiveController(rtol=tolerance, atol=tolerance)
 

@@ -19,9 +19,7 @@ from jax.core import Tracer
 
 from jaxneuro.types import Array
 
-_DEFAULT_BATCH = (
-    1024  # lanes per tile: enough to fill the vector units, few enough for their state to stay in cache
-)
+_DEFAULT_BATCH = 1024  # lanes per tile: enough to fill the vector units, few enough for their state to stay in cache
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -146,9 +144,7 @@ def sweep(
 
 
 @eqx.filter_jit
-def _tile(
-    fn: Callable, names: tuple[str, ...], axes: tuple[Array, ...], digits: Any, lanes: Any, batch: int
-) -> Any:
+def _tile(fn: Callable, names: tuple[str, ...], axes: tuple[Array, ...], digits: Any, lanes: Any, batch: int) -> Any:
     """Evaluate `fn` at `batch` points from these indices on; beyond `lanes` the last of them is repeated."""
     # Indices are added like digits of a number with mixed radix: a flat index would overflow int32 at 2^31
     # points.

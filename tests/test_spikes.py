@@ -54,9 +54,7 @@ def test_gradients_by_hand():
     # For two intervals CV = (b - a)/(a + b): d/da = -2b/(a+b)^2, d/db = 2a/(a+b)^2 with a = 10, b = 30.
     da, db = -60 / 1600, 20 / 1600
     np.testing.assert_allclose(jax.grad(jn.spikes.cv)(ts), [-da, da - db, db, 0], rtol=1e-12)
-    np.testing.assert_allclose(
-        jax.jacrev(jn.spikes.intervals)(ts), [[-1, 1, 0, 0], [0, -1, 1, 0], [0, 0, 0, 0]]
-    )
+    np.testing.assert_allclose(jax.jacrev(jn.spikes.intervals)(ts), [[-1, 1, 0, 0], [0, -1, 1, 0], [0, 0, 0, 0]])
     assert jax.grad(jn.spikes.cv)(jnp.array([5.0, 10.0, 15.0])).tolist() == [0, 0, 0]
 
 
@@ -74,9 +72,7 @@ def test_count_rate_window():
     for t0, t1, expected in windows:  # from t0 on, up to but not at t1
         assert float(jn.spikes.count_rate(ts, t0, t1)) == pytest.approx(expected)
     assert np.isnan(jn.spikes.count_rate(ts, 5.0, 5.0))
-    assert float(jax.grad(jn.spikes.count_rate, argnums=2)(ts, 0.0, 50.0)) == pytest.approx(
-        -0.8
-    )  # -2000/50^2
+    assert float(jax.grad(jn.spikes.count_rate, argnums=2)(ts, 0.0, 50.0)) == pytest.approx(-0.8)  # -2000/50^2
 
 
 def test_poisson_train_has_a_cv_of_one():

@@ -162,7 +162,5 @@ def test_not_inside_a_transformation(transform):
     x = jnp.ones(3) if transform is jax.vmap else 1.0
     with pytest.raises(TypeError, match="the axis 'i' is traced.*use jax.vmap in place of sweep"):
         transform(lambda x: jn.sweep(lambda p: p["i"], jn.grid(i=jnp.stack([x, x]))).sum())(x)
-    with pytest.raises(
-        TypeError, match="loop on the host and cannot run inside jit, vmap or grad: the values"
-    ):
+    with pytest.raises(TypeError, match="loop on the host and cannot run inside jit, vmap or grad: the values"):
         transform(lambda x: jn.sweep(lambda p: p["z"] * x, GRID).sum())(x)

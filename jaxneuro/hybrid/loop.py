@@ -67,7 +67,7 @@ def resolution(config: Config, settings: Settings) -> Any:
 
 def start(config: Config, inputs: Inputs, settings: Settings) -> Carry:
     """Return the lane before its first turn."""
-    model, dtype = config.model, config.dtype
+    dtype = config.dtype
     solver, controller = eqx.combine((settings.solver, settings.controller), (config.solver, config.controller))
     plain = jax.lax.stop_gradient(inputs)
     # A breakpoint exactly at t0 is still to come: a turn of length zero, which gives the derivative in its time.
@@ -78,6 +78,7 @@ def start(config: Config, inputs: Inputs, settings: Settings) -> Carry:
     end, controller_state = controller.init(
         term, plain.t0, plain.t1, plain.state0, settings.dt0, flow, solver.func, solver.error_order(term)
     )
+    controller_state = jax.tree.map(jnp.asarray, controller_state)  # diffrax's may hold Python numbers
     proposal = jnp.asarray(end - plain.t0 if config.adaptive else end, dtype)
     g, slope = guard(config, flow, plain.t0, plain.state0)
     armed = g < -resolution(config, settings) * jnp.abs(slope) * (end - plain.t0)
