@@ -18,7 +18,7 @@ from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
 import jaxneuro as jn
-from jaxneuro.hybrid.results import CODES
+from jaxneuro.results import CODES
 
 
 class BadInput(ValueError):

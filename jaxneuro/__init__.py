@@ -3,7 +3,6 @@
 from jaxneuro import spikes as spikes
 from jaxneuro.grids import GridSolution as GridSolution
 from jaxneuro.grids import simulate_grid as simulate_grid
-from jaxneuro.hybrid import RESULTS as RESULTS
 from jaxneuro.hybrid import SpikeSolution as SpikeSolution
 from jaxneuro.hybrid import simulate as simulate
 from jaxneuro.model import NeuronModel as NeuronModel
@@ -13,6 +12,7 @@ from jaxneuro.neurons import ALL_MODELS as ALL_MODELS
 from jaxneuro.neurons import LIF as LIF
 from jaxneuro.neurons import QIF as QIF
 from jaxneuro.neurons import Izhikevich as Izhikevich
+from jaxneuro.results import RESULTS as RESULTS
 from jaxneuro.runtime import configure_cpu as configure_cpu
 from jaxneuro.stimuli import (
     Stimulus as Stimulus,

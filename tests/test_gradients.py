@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from cases import CASES, draws, lif_spike_time
-from helpers import central_difference, TIGHT
+from helpers import TIGHT, central_difference
 
 import jaxneuro as jn
 
@@ -82,7 +82,7 @@ def everything_at():
 
 def test_izhikevich_in_everything_against_central_differences():
     q = everything_at()
-    expected = central_difference(jax.jit(everything), q, scale=0.1)
+    expected = central_difference(jax.jit(everything), q, scale=0.02)
     actual = jax.jit(jax.jacrev(everything))(q)
     assert int(jn.simulate(jn.Izhikevich, q["params"], 16.0, 200.0).num_spikes) > 10
 

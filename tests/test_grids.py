@@ -12,7 +12,7 @@ import scipy.special
 from jax.sharding import Mesh, PartitionSpec
 
 import jaxneuro as jn
-from jaxneuro.grids import GRID_RESULTS
+from jaxneuro import RESULTS
 from jaxneuro.model import NeuronModel, make_params
 from jaxneuro.numerics import exprel
 
@@ -77,7 +77,7 @@ def test_izhikevich_2004_gives_the_published_spikes(name):
     sol = jn.simulate_grid(jn.Izhikevich, params, current, t1, dt=dt, scheme="izhikevich_2004", state0=state0)
     assert int(sol.num_spikes) == num_spikes
     assert float(sol.spike_times[0]) == pytest.approx(first, abs=1e-9)
-    assert bool(sol.result == GRID_RESULTS.successful)
+    assert bool(sol.result == RESULTS.successful)
 
 
 def test_euler_equals_a_plain_loop():
@@ -98,7 +98,7 @@ def test_every_step_may_spike(steps):
     sol = jn.simulate_grid(Counter, default_params(), 1.0, steps, dt=1, max_spikes=70)
     assert spikes_of(sol) == [float(n) for n in range(1, steps + 1)]
     assert np.isinf(sol.spike_times[steps:]).all()
-    assert bool(sol.result == GRID_RESULTS.successful)
+    assert bool(sol.result == RESULTS.successful)
 
 
 def test_sparse_spikes_across_blocks():
@@ -110,8 +110,8 @@ def test_sparse_spikes_across_blocks():
 def test_spikes_beyond_max_spikes_are_named():
     run = lambda m: jn.simulate_grid(Counter, default_params(), 1.0, 70, dt=1, max_spikes=m)
     exact, short = run(70), run(69)
-    assert bool(exact.result == GRID_RESULTS.successful) and int(exact.num_spikes) == 70
-    assert bool(short.result == GRID_RESULTS.max_spikes_reached) and int(short.num_spikes) == 69
+    assert bool(exact.result == RESULTS.successful) and int(exact.num_spikes) == 70
+    assert bool(short.result == RESULTS.max_spikes_reached) and int(short.num_spikes) == 69
     np.testing.assert_array_equal(short.spike_times, exact.spike_times[:69])
 
 
@@ -198,19 +198,19 @@ def test_failures_are_values_of_their_lane():
     lanes = jnp.array([[1.0, 10.0, 1.0], [jnp.inf, 10.0, 1.0], [1.0, -10.0, 1.0], [1.0, 10.0, -1.0]])
     sol = jax.jit(jax.vmap(run))(*lanes.T)
     codes = (
-        GRID_RESULTS.successful,
-        GRID_RESULTS.nonfinite_state,
-        GRID_RESULTS.bad_parameters,
-        GRID_RESULTS.bad_stimulus,
+        RESULTS.successful,
+        RESULTS.nonfinite_state,
+        RESULTS.bad_parameters,
+        RESULTS.bad_stimulus,
     )
     for code in codes:
         assert (sol.result == code).tolist() == [code is other for other in codes]
     for nan in ([jnp.nan, 10.0, 1.0], [1.0, 10.0, jnp.nan]):
-        assert bool(run(*jnp.array(nan)).result == GRID_RESULTS.bad_stimulus)
+        assert bool(run(*jnp.array(nan)).result == RESULTS.bad_stimulus)
     runaway = jn.simulate_grid(jn.LIF, jn.LIF.default_params(tau_refrac=0.0), jnp.inf, 10.0, dt=0.5)
-    assert bool(runaway.result == GRID_RESULTS.nonfinite_state) and int(runaway.num_spikes) == 0
+    assert bool(runaway.result == RESULTS.nonfinite_state) and int(runaway.num_spikes) == 0
     no_threshold = jn.simulate_grid(Counter, default_params(top=jnp.nan), 1.0, 10.0, dt=0.5)
-    assert bool(no_threshold.result == GRID_RESULTS.bad_parameters)
+    assert bool(no_threshold.result == RESULTS.bad_parameters)
     alone = run(*lanes[0])
     np.testing.assert_array_equal(sol.final_state.v[0], alone.final_state.v)
 
@@ -275,7 +275,7 @@ def test_a_run_without_a_step():
     sol = jn.simulate_grid(Counter, default_params(), 1.0, 0.0, dt=1, saveat=[0.0])
     assert sol.ts is not None and sol.states is not None
     assert (int(sol.num_spikes), sol.ts.tolist(), sol.states.v.tolist()) == (0, [0.0], [0.0])
-    assert bool(jnp.all(jnp.isinf(sol.spike_times)) & (sol.result == GRID_RESULTS.successful))
+    assert bool(jnp.all(jnp.isinf(sol.spike_times)) & (sol.result == RESULTS.successful))
 
 
 @pytest.mark.parametrize(

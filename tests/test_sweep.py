@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import jaxneuro as jn
-from jaxneuro.grids import GRID_RESULTS
+from jaxneuro import RESULTS
 
 # The names are not in alphabetical order, so that sorting them anywhere would show.
 GRID = jn.grid(z=[1.0, 2.0, 3.0], a=np.arange(4), m=[10.0, 20.0])
@@ -79,9 +79,9 @@ def test_solutions_keep_their_type_and_result():
     grid = jn.grid(i=jnp.linspace(0.0, 30.0, 5), a=[0.02, 0.1])
     out = jn.sweep(run, grid, batch_size=4)
     assert out.states is None and out.spike_times.shape == (5, 2, 8)
-    failed = out.result == GRID_RESULTS.max_spikes_reached
+    failed = out.result == RESULTS.max_spikes_reached
     assert 0 < failed.sum() < 10
-    np.testing.assert_array_equal(failed | (out.result == GRID_RESULTS.successful), True)
+    np.testing.assert_array_equal(failed | (out.result == RESULTS.successful), True)
     single = run({"i": grid["i"][3], "a": grid["a"][1]})
     np.testing.assert_array_equal(out.spike_times[3, 1], single.spike_times)
 

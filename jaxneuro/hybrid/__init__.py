@@ -1,5 +1,5 @@
 """The hybrid loop: steps, landmarks, spikes, jumps, and their derivatives."""
 
-from jaxneuro.hybrid.results import RESULTS as RESULTS
 from jaxneuro.hybrid.simulate import SpikeSolution as SpikeSolution
 from jaxneuro.hybrid.simulate import simulate as simulate
+from jaxneuro.results import RESULTS as RESULTS

@@ -1,17 +1,16 @@
-"""The hybrid loop: one solver step per turn, for all lanes in lockstep.
+"""One turn of the hybrid loop: what a tried step is used for, and the lane after it.
 
-A turn proposes a step, clips it to the next landmark, takes it, and either keeps it, throws it away to land on an event it
-saw, or jumps. All decisions are made on values without derivatives; `turn.take` then moves the lane on differentiably.
+A turn takes one solver step, for all lanes in lockstep, and either keeps it, throws it away to land on an event it saw,
+or jumps. All decisions are made on values without derivatives; `turn.take` then moves the lane on differentiably.
 """
 
 from typing import Any, NamedTuple
 
-import diffrax as dfx
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 
-from jaxneuro.hybrid.locate import Ends, event_time, may_peak_above
+from jaxneuro.hybrid.attempt import Tried, finite, resolution, try_step, ulps
+from jaxneuro.hybrid.locate import event_time, may_peak_above
 from jaxneuro.hybrid.problem import (
     CLOCK,
     CROSSED,
@@ -29,128 +28,11 @@ from jaxneuro.hybrid.problem import (
     Row,
     Settings,
     SpikeRow,
-    combine_stim,
     where,
 )
-from jaxneuro.hybrid.results import RESULTS, RUNNING, code
-from jaxneuro.hybrid.turn import Flow, Moving, breakpoint_at, rate, step, take
+from jaxneuro.hybrid.turn import Flow, Moving, rate, take
+from jaxneuro.results import RESULTS, RUNNING, code
 from jaxneuro.types import Array, BoolScalar, Int, Scalar, State
-
-
-class Tried(NamedTuple):
-    """A step that was tried, and what the controller says of it."""
-
-    h: Scalar
-    y1: State
-    ends: Ends
-    mark: Scalar  # the next landmark
-    mark_kind: Int[Array, ""]
-    cut: BoolScalar  # the step ends there
-    room: Scalar  # time to it
-    keep: BoolScalar  # error within tolerance
-    proposal: Scalar
-    controller_state: Any
-    solver_ok: BoolScalar
-
-
-def resolution(config: Config, settings: Settings) -> Any:
-    """Return how close to a crossing, in units of the step in which it was seen, a step must end to be corrected to it.
-
-    The correction by one Newton step errs by the square of that distance, so the square root of the tolerance will do.
-    """
-    floor = 10 * float(jnp.finfo(config.dtype).eps)
-    if not config.adaptive:
-        return 0.1 * max(floor, 1e-12) ** 0.5
-    controller = eqx.combine(settings.controller, config.controller)
-    return 0.1 * jnp.sqrt(jnp.maximum(jnp.asarray(controller.rtol, config.dtype), floor))
-
-
-def start(config: Config, inputs: Inputs, settings: Settings) -> Carry:
-    """Return the lane before its first turn."""
-    dtype = config.dtype
-    solver, controller = eqx.combine((settings.solver, settings.controller), (config.solver, config.controller))
-    plain = jax.lax.stop_gradient(inputs)
-    # A breakpoint exactly at t0 is still to come: a turn of length zero, which gives the derivative in its time.
-    positions = tuple(jnp.sum(c < plain.t0, dtype=jnp.int32) for c in combine_stim(config, plain.stim).clocks())
-    held = (plain.refrac_until0 > plain.t0) if config.refractory else jnp.asarray(False)
-    flow = Flow(plain.params, plain.stim, held, positions)
-    term = dfx.ODETerm(lambda t, y, args: rate(config, args, t, y))
-    end, controller_state = controller.init(
-        term, plain.t0, plain.t1, plain.state0, settings.dt0, flow, solver.func, solver.error_order(term)
-    )
-    controller_state = jax.tree.map(jnp.asarray, controller_state)  # diffrax's may hold Python numbers
-    proposal = jnp.asarray(end - plain.t0 if config.adaptive else end, dtype)
-    g, slope = guard(config, flow, plain.t0, plain.state0)
-    armed = g < -resolution(config, settings) * jnp.abs(slope) * (end - plain.t0)
-    zero, count = jnp.zeros((), dtype), jnp.zeros((), jnp.int32)
-    finished = (settings.result0 == RUNNING) & (plain.t1 <= plain.t0)
-    return Carry(
-        t=inputs.t0, t_low=zero, y=inputs.state0, refrac_until=inputs.refrac_until0, proposal=proposal,
-        controller_state=controller_state, h_locate=zero, h_seen=zero, armed=armed, held=held, positions=positions, num_spikes=count, last_spike_row=count - 1, num_steps=count,
-        num_rejected=count, result=jnp.where(finished, code(RESULTS.successful), settings.result0).astype(jnp.int32),
-    )  # fmt: skip
-
-
-def guard(config: Config, flow: Flow, t: Scalar, y: State) -> tuple[Scalar, Scalar]:
-    """Return the spike condition and its slope along the flow."""
-    condition = lambda y: config.model.spike_condition(y, flow.params)
-    return jax.jvp(condition, (y,), (rate(config, flow, t, y),))
-
-
-def next_landmark(config: Config, inputs: Inputs, carry: Carry) -> tuple[Scalar, Int[Array, ""]]:
-    """Return the time and kind of the next landmark; of several at one time, one is passed per turn."""
-    time, kind = inputs.t1, jnp.asarray(END, jnp.int32)
-    candidates = [
-        (
-            CLOCK + j,
-            jnp.where(carry.positions[j] < clock.shape[0], breakpoint_at(clock, carry.positions[j]), jnp.inf),
-        )
-        for j, clock in enumerate(combine_stim(config, inputs.stim).clocks())
-    ]
-    if config.refractory:
-        candidates.append((REFRACTORY, jnp.where(carry.held, carry.refrac_until, jnp.inf)))
-    for other_kind, other in candidates:
-        # At the end of the run its breakpoints are not passed any more.
-        kind = jnp.where(other < time, other_kind, kind)
-        time = jnp.minimum(other, time)
-    return time, kind
-
-
-def try_step(config: Config, inputs: Inputs, settings: Settings, carry: Carry) -> Tried:
-    """Propose a step, clip it to the next landmark, take it and ask the controller."""
-    mark, mark_kind = next_landmark(config, inputs, carry)
-    room = jnp.maximum((mark - carry.t) - carry.t_low, 0.0)
-    proposed = carry.proposal if config.adaptive else jnp.maximum((carry.proposal - carry.t) - carry.t_low, 0.0)
-    wanted = jnp.where(carry.h_seen != 0, carry.h_locate, proposed)
-    if config.refractory and set(config.model.refractory(inputs.params).held) == set(carry.y._fields):
-        wanted = jnp.where(carry.held, room, wanted)  # nothing moves: one step to the end of refractoriness
-    cut = ~(wanted * (1 + 1e-6) < room)
-    h = jnp.where(cut, room, wanted)
-    flow = Flow(inputs.params, inputs.stim, carry.held, carry.positions)
-    y1, error, solver_ok = step(config, settings.solver, flow, carry.t, carry.y, h)
-    ends = Ends(*guard(config, flow, carry.t, carry.y), *guard(config, flow, carry.t + h, y1), h)
-    solver, controller = eqx.combine((settings.solver, settings.controller), (config.solver, config.controller))
-    bad = lambda e: jnp.where(jnp.isnan(e) | ~solver_ok, jnp.inf, e)
-    # An adaptive controller knows lengths only (and keeps its digits in float32); a fixed one counts absolute ends.
-    t0, t1 = (jnp.zeros_like(h), h) if config.adaptive else (carry.t, carry.t + h)
-    order = solver.error_order(dfx.ODETerm(lambda t, y, args: y))
-    keep, begin, end, _, controller_state, _ = controller.adapt_step_size(
-        t0,
-        t1,
-        carry.y,
-        y1,
-        flow,
-        None if error is None else jax.tree.map(bad, error),
-        order,
-        carry.controller_state,
-    )
-    keep = jnp.asarray(keep) & finite(y1) & solver_ok
-    proposal = (end - begin if config.adaptive else end).astype(config.dtype)
-    return Tried(h, y1, ends, mark, mark_kind, cut, room, keep, proposal, controller_state, jnp.asarray(solver_ok))
-
-
-def finite(tree: Any) -> BoolScalar:
-    return jnp.all(jnp.stack([jnp.isfinite(x) for x in jax.tree.leaves(tree)]))
 
 
 class Landing(NamedTuple):
@@ -183,11 +65,6 @@ def classify(config: Config, now: Carry, tried: Tried, landed: Landing) -> Int[A
     )
     kind = jnp.where(now.armed & ~now.held, kind, accepted)
     return jnp.where(now.result == RUNNING, jnp.where(tried.keep, kind, REJECTED), DONE).astype(jnp.int16)
-
-
-def ulps(t: Scalar, n: int) -> Scalar:
-    """Return n units in the last place of a time."""
-    return n * float(jnp.finfo(t.dtype).eps) * jnp.maximum(jnp.abs(t), 1e-3)
 
 
 def add_time(t: Scalar, t_low: Scalar, h: Scalar) -> tuple[Scalar, Scalar]:

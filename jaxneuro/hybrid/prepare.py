@@ -9,8 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxneuro.hybrid.problem import Config, Inputs, Settings
-from jaxneuro.hybrid.results import RESULTS, RUNNING, code
 from jaxneuro.model import NeuronModel
+from jaxneuro.results import RESULTS, RUNNING, code
 from jaxneuro.solvers import Unrolled, default_controller, resolve_solver
 from jaxneuro.stimuli import Stimulus, as_stimulus
 from jaxneuro.types import Array, IntScalar, Params, State

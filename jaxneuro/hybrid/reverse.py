@@ -9,7 +9,6 @@ import jax
 import jax.numpy as jnp
 
 from jaxneuro.hybrid.problem import FREE, SPIKE, Carry, Config, Inputs, Row, Settings, where
-from jaxneuro.hybrid.results import RESULTS, code, from_code
 from jaxneuro.hybrid.run import (
     BLOCK,
     Progress,
@@ -21,6 +20,7 @@ from jaxneuro.hybrid.run import (
     sampled_here,
 )
 from jaxneuro.hybrid.turn import Moving, retake
+from jaxneuro.results import RESULTS, code, from_code
 from jaxneuro.types import Array, IntScalar, SpikeTimes, State
 
 

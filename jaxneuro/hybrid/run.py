@@ -12,10 +12,11 @@ import equinox.internal as eqxi
 import jax
 import jax.numpy as jnp
 
-from jaxneuro.hybrid.loop import one_turn, start
+from jaxneuro.hybrid.attempt import start
+from jaxneuro.hybrid.loop import one_turn
 from jaxneuro.hybrid.problem import END, Carry, Config, Inputs, Row, Settings, SpikeRow
-from jaxneuro.hybrid.results import RESULTS, RUNNING, code
 from jaxneuro.hybrid.turn import Flow, Start, advance, step
+from jaxneuro.results import RESULTS, RUNNING, code
 from jaxneuro.types import Array, Bool, BoolScalar, IntScalar, Scalar, SpikeTimes, State
 
 BLOCK = 16

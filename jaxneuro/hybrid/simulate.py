@@ -11,9 +11,9 @@ import jax.numpy as jnp
 
 from jaxneuro.hybrid import prepare
 from jaxneuro.hybrid.problem import Config, Inputs
-from jaxneuro.hybrid.results import RESULTS, from_code
 from jaxneuro.hybrid.reverse import Outputs, solve_forward, solve_reverse
 from jaxneuro.model import NeuronModel
+from jaxneuro.results import RESULTS, from_code
 from jaxneuro.stimuli import Stimulus
 from jaxneuro.types import IntScalar, Params, Scalar, ScalarLike, SpikeTimes, State, Times
 
@@ -23,8 +23,8 @@ class SpikeSolution(NamedTuple):
 
     spike_times: SpikeTimes  # ms, (max_spikes,), padded with inf
     num_spikes: IntScalar
-    ts: Times | None  # sample times, ms; inf where the run did not get there
-    states: State | None  # a State of arrays over ts; NaN where the run did not get there
+    ts: Any  # Times or None: sample times, ms; inf where the run did not get there
+    states: Any  # None, or a State of arrays over ts; NaN where the run did not get there
     final_state: State  # at final_time, after the jump if it ended with a spike
     final_time: Scalar  # ms: t1, or where the run ended before
     final_refrac_until: Scalar  # ms: pass it on as refrac_until0 to continue

@@ -15,12 +15,17 @@ class RESULTS(eqx.Enumeration):
         "More spikes than max_spikes: the run ended at the first that did not fit; those before it are recorded. "
         "Pass a larger max_spikes, or stop_after=n to end there on purpose."
     )
-    max_steps_reached = "max_steps solver steps were taken before t1. Pass a larger max_steps, looser tolerances, or an implicit solver."
+    max_steps_reached = (
+        "max_steps solver steps were taken before t1. Pass a larger max_steps, looser tolerances or an implicit solver."
+    )
     step_too_small = (
         "The step size fell below the resolution of time: the state runs away, or the tolerance asked for is below what "
         "the dtype can hold. Check the parameters, loosen rtol and atol, or use float64."
     )
-    nonfinite_state = "The state became NaN or infinite. Check parameters and current, or take smaller steps (an adaptive controller)."
+    nonfinite_state = (
+        "The state became NaN or infinite. Check parameters and current, or take smaller steps (a smaller dt or dt0, or an "
+        "adaptive controller)."
+    )
     solver_failed = "The implicit solver's root finder did not converge at a fixed step. Take a smaller dt0 or an adaptive controller."
     bad_parameters = "A parameter is NaN, or outside its valid range."
     bad_stimulus = (
