@@ -66,8 +66,8 @@ def _model_by_name(module: str, name: str) -> NeuronModel:
 _P = TypeVar("_P", bound=tuple)
 
 
-def make_params(defaults: _P, overrides: Mapping[str, Any]) -> _P:
-    """Return `defaults` (a NamedTuple of floats) with `overrides`, as arrays of one floating dtype.
+def make_params(kind: type[_P], defaults: Mapping[str, float], overrides: Mapping[str, Any]) -> _P:
+    """Return a `kind` (a NamedTuple) of `defaults` with `overrides`, as arrays of one floating dtype.
 
     The dtype is that of the floating arrays among the overrides (so `tau_m=jnp.float32(10)` gives a float32 neuron also
     while x64 is on), else JAX's default float.
@@ -75,17 +75,16 @@ def make_params(defaults: _P, overrides: Mapping[str, Any]) -> _P:
     Raises:
         ValueError: for a name that is not a parameter.
     """
-    fields = type(defaults)._fields  # pyright: ignore[reportAttributeAccessIssue]
-    unknown = sorted(set(overrides) - set(fields))
+    unknown = sorted(set(overrides) - set(defaults))
     if unknown:
         raise ValueError(
-            f"{type(defaults).__name__} has no parameter {', '.join(map(repr, unknown))}; "
-            f"its parameters are {', '.join(fields)}."
+            f"{kind.__name__} has no parameter {', '.join(map(repr, unknown))}; "
+            f"its parameters are {', '.join(defaults)}."
         )
     typed = [x for x in overrides.values() if hasattr(x, "dtype") and jnp.issubdtype(x.dtype, jnp.floating)]
     dtype = jnp.result_type(*typed) if typed else jnp.result_type(float)
-    values = {**dict(zip(fields, defaults, strict=True)), **overrides}
-    return type(defaults)(**{name: jnp.asarray(value, dtype) for name, value in values.items()})
+    values = {**defaults, **overrides}
+    return kind(**{name: jnp.asarray(value, dtype) for name, value in values.items()})
 
 
 def check_model(model: NeuronModel) -> list[str]:

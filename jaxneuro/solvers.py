@@ -48,7 +48,7 @@ class Unrolled(dfx.AbstractAdaptiveSolver):
 
     def step(self, terms: Any, t0: Any, t1: Any, y0: Any, args: Any, solver_state: None, made_jump: Any) -> Any:
         del solver_state, made_jump
-        tableau = self.method.tableau
+        tableau: Any = self.method.tableau
         h = terms.contr(t0, t1)
 
         def combine(weights: np.ndarray, rates: list) -> Any:

@@ -17,7 +17,7 @@ class Case(NamedTuple):
     model: jn.NeuronModel
     current: float
     draw: Callable[[np.random.Generator], Params]  # seeded random parameters that spike at `current`
-    spike_time: Callable[[Params, Any, Any], Any] | None  # (params, current, n) -> n-th spike from the initial state
+    spike_time: Any  # None, or (params, current, n) -> n-th spike from the initial state
     source: str
 
 

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-TIGHT = dict(stepsize_controller=dfx.PIDController(rtol=1e-12, atol=1e-12))
+TIGHT: dict[str, Any] = dict(stepsize_controller=dfx.PIDController(rtol=1e-12, atol=1e-12))
 """The tolerance at which the closed forms are met."""
 
 

@@ -42,7 +42,7 @@ class CounterState(NamedTuple):
 
 
 def default_params(**overrides) -> CounterParams:
-    return make_params(CounterParams(1.0, 0.0), overrides)  # pyright: ignore[reportArgumentType]
+    return make_params(CounterParams, dict(top=1.0, bottom=0.0), overrides)
 
 
 # v' = current, a spike at v = top, then v <- bottom: its spikes can be counted by hand.

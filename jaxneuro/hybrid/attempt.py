@@ -51,7 +51,7 @@ def start(config: Config, inputs: Inputs, settings: Settings) -> Carry:
     positions = tuple(jnp.sum(c < plain.t0, dtype=jnp.int32) for c in combine_stim(config, plain.stim).clocks())
     held = (plain.refrac_until0 > plain.t0) if config.refractory else jnp.asarray(False)
     flow = Flow(plain.params, plain.stim, held, positions)
-    term = dfx.ODETerm(lambda t, y, args: rate(config, args, t, y))
+    term = dfx.ODETerm(lambda t, y, args: rate(config, args, jnp.asarray(t, dtype), y))
     end, controller_state = controller.init(
         term, plain.t0, plain.t1, plain.state0, settings.dt0, flow, solver.func, solver.error_order(term)
     )
@@ -100,7 +100,8 @@ def try_step(config: Config, inputs: Inputs, settings: Settings, carry: Carry) -
     room = jnp.maximum((mark - carry.t) - carry.t_low, 0.0)
     proposed = carry.proposal if config.adaptive else jnp.maximum((carry.proposal - carry.t) - carry.t_low, 0.0)
     wanted = jnp.where(carry.h_seen != 0, carry.h_locate, proposed)
-    if config.refractory and set(config.model.refractory(inputs.params).held) == set(carry.y._fields):
+    refractory = config.model.refractory
+    if refractory is not None and set(refractory(inputs.params).held) == set(carry.y._fields):
         wanted = jnp.where(carry.held, room, wanted)  # nothing moves: one step to the end of refractoriness
     cut = ~(wanted * (1 + 1e-6) < room)
     h = jnp.where(cut, room, wanted)

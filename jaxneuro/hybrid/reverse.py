@@ -66,7 +66,8 @@ def solve_reverse(config: Config, inputs: Inputs, settings: Settings) -> Outputs
         return outputs(progress), (inputs, settings, progress)
 
     def backward(residuals: Any, cotangent: Outputs) -> Any:
-        return _backward(config, *residuals, cotangent), None
+        inputs, settings, progress = residuals
+        return _backward(config, inputs, settings, progress, cotangent), None
 
     solve.defvjp(forward, backward)
     return solve(inputs, settings)

@@ -8,6 +8,7 @@ import diffrax as dfx
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+from jax.core import Tracer
 
 from jaxneuro.hybrid import prepare
 from jaxneuro.hybrid.problem import Config, Inputs
@@ -189,7 +190,7 @@ def _warn_tolerance(controller: Any, dtype: Any) -> None:
 def _raise_eagerly(model: NeuronModel, params: Params, sol: SpikeSolution) -> None:
     """Raise on the host when the call was eager and failed; under a transformation do nothing."""
     failed = sol.result != RESULTS.successful
-    if isinstance(failed, jax.core.Tracer) or not bool(failed):
+    if isinstance(failed, Tracer) or not bool(failed):
         return
     message = RESULTS[sol.result]
     if bool(sol.result == RESULTS.bad_parameters):

@@ -86,8 +86,9 @@ def advance(
 
     @run.defjvp
     def rule(primals: Any, tangents: Any) -> Any:
-        start, _, _, _, (solver_arrays, kind, held, positions) = primals
-        d = tangents[0]
+        start: Start = primals[0]
+        solver_arrays, kind, held, positions = primals[4]
+        d: Start = tangents[0]
         # Called again, so that these values carry their own derivative when the rule is differentiated in turn.
         t1, h, y1 = run(*primals)
 
@@ -95,8 +96,8 @@ def advance(
             return step(config, solver_arrays, Flow(params, stim, held, positions), t, y, h)[0]
 
         condition = config.model.spike_condition
-        _, dy = jax.jvp(lambda *args: end(*args, h), start[:4], d[:4])
-        _, y_rate = jax.jvp(lambda h: end(*start[:4], h), (h,), (jnp.ones_like(h),))
+        _, dy = jax.jvp(lambda t, y, p, s: end(t, y, p, s, h), start[:4], d[:4])
+        _, y_rate = jax.jvp(lambda h: end(start.t, start.y, start.params, start.stim, h), (h,), (jnp.ones_like(h),))
         _, dg = jax.jvp(condition, (y1, start.params), (dy, d.params))
         _, g_rate = jax.jvp(lambda y: condition(y, start.params), (y1,), (y_rate,))
         crossing = (kind == SPIKE) | (kind == OVERFLOW)

@@ -19,16 +19,16 @@ from jaxneuro.types import BoolScalar, Scalar, ScalarLike
 
 
 class IzhikevichParams(NamedTuple):
-    a: Scalar | ScalarLike  # rate of recovery, 1/ms
-    b: Scalar | ScalarLike  # sensitivity of recovery to v, 1
-    c: Scalar | ScalarLike  # potential after a spike, mV, < v_peak
-    d: Scalar | ScalarLike  # jump of recovery at a spike
-    v_peak: Scalar | ScalarLike  # spike cutoff, mV
-    tau_a: Scalar | ScalarLike  # time constant of v, > 0 (1: the model of 2003)
-    tau_b: Scalar | ScalarLike  # time constant of u, > 0 (1: the model of 2003)
-    k2: Scalar | ScalarLike  # parabola, coefficient of v^2, 1/mV
-    k1: Scalar | ScalarLike  # parabola, coefficient of v
-    k0: Scalar | ScalarLike  # parabola, constant, mV
+    a: Scalar  # rate of recovery, 1/ms
+    b: Scalar  # sensitivity of recovery to v, 1
+    c: Scalar  # potential after a spike, mV, < v_peak
+    d: Scalar  # jump of recovery at a spike
+    v_peak: Scalar  # spike cutoff, mV
+    tau_a: Scalar  # time constant of v, > 0 (1: the model of 2003)
+    tau_b: Scalar  # time constant of u, > 0 (1: the model of 2003)
+    k2: Scalar  # parabola, coefficient of v^2, 1/mV
+    k1: Scalar  # parabola, coefficient of v
+    k0: Scalar  # parabola, constant, mV
 
 
 class IzhikevichState(NamedTuple):
@@ -38,7 +38,11 @@ class IzhikevichState(NamedTuple):
 
 def default_params(**overrides: ScalarLike) -> IzhikevichParams:
     """Return the regular-spiking cell of 2003: a 0.02, b 0.2, c -65 mV, d 8, v_peak 30 mV, both time constants 1."""
-    return make_params(IzhikevichParams(0.02, 0.2, -65.0, 8.0, 30.0, 1.0, 1.0, 0.04, 5.0, 140.0), overrides)
+    return make_params(
+        IzhikevichParams,
+        dict(a=0.02, b=0.2, c=-65.0, d=8.0, v_peak=30.0, tau_a=1.0, tau_b=1.0, k2=0.04, k1=5.0, k0=140.0),
+        overrides,
+    )
 
 
 def init_state(params: IzhikevichParams) -> IzhikevichState:

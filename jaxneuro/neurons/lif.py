@@ -17,12 +17,12 @@ from jaxneuro.types import BoolScalar, Scalar, ScalarLike
 
 
 class LIFParams(NamedTuple):
-    tau_m: Scalar | ScalarLike  # membrane time constant, ms, > 0
-    v_rest: Scalar | ScalarLike  # resting potential, mV
-    r_m: Scalar | ScalarLike  # membrane resistance, MOhm, > 0
-    v_thresh: Scalar | ScalarLike  # threshold, mV, > v_reset; inf for none
-    v_reset: Scalar | ScalarLike  # potential after a spike, mV
-    tau_refrac: Scalar | ScalarLike  # absolute refractory period, ms, >= 0
+    tau_m: Scalar  # membrane time constant, ms, > 0
+    v_rest: Scalar  # resting potential, mV
+    r_m: Scalar  # membrane resistance, MOhm, > 0
+    v_thresh: Scalar  # threshold, mV, > v_reset; inf for none
+    v_reset: Scalar  # potential after a spike, mV
+    tau_refrac: Scalar  # absolute refractory period, ms, >= 0
 
 
 class LIFState(NamedTuple):
@@ -31,7 +31,9 @@ class LIFState(NamedTuple):
 
 def default_params(**overrides: ScalarLike) -> LIFParams:
     """Return LIF parameters: tau_m 10 ms, v_rest -70 mV, r_m 10 MOhm, v_thresh -50, v_reset -70, tau_refrac 2 ms."""
-    return make_params(LIFParams(10.0, -70.0, 10.0, -50.0, -70.0, 2.0), overrides)
+    return make_params(
+        LIFParams, dict(tau_m=10.0, v_rest=-70.0, r_m=10.0, v_thresh=-50.0, v_reset=-70.0, tau_refrac=2.0), overrides
+    )
 
 
 def init_state(params: LIFParams) -> LIFState:

@@ -18,13 +18,13 @@ from jaxneuro.types import BoolScalar, Scalar, ScalarLike
 
 
 class QIFParams(NamedTuple):
-    tau_m: Scalar | ScalarLike  # membrane time constant, ms, > 0
-    a: Scalar | ScalarLike  # curvature, 1/mV, > 0
-    v_rest: Scalar | ScalarLike  # resting potential at I = 0, mV
-    v_crit: Scalar | ScalarLike  # critical potential at I = 0, mV
-    r_m: Scalar | ScalarLike  # membrane resistance, MOhm, > 0
-    v_peak: Scalar | ScalarLike  # spike cutoff, mV, > v_reset
-    v_reset: Scalar | ScalarLike  # potential after a spike, mV
+    tau_m: Scalar  # membrane time constant, ms, > 0
+    a: Scalar  # curvature, 1/mV, > 0
+    v_rest: Scalar  # resting potential at I = 0, mV
+    v_crit: Scalar  # critical potential at I = 0, mV
+    r_m: Scalar  # membrane resistance, MOhm, > 0
+    v_peak: Scalar  # spike cutoff, mV, > v_reset
+    v_reset: Scalar  # potential after a spike, mV
 
 
 class QIFState(NamedTuple):
@@ -33,7 +33,9 @@ class QIFState(NamedTuple):
 
 def default_params(**overrides: ScalarLike) -> QIFParams:
     """Return QIF parameters: tau_m 10 ms, a 0.04 /mV, v_rest -65, v_crit -50, r_m 10 MOhm, v_peak 30, v_reset -70."""
-    return make_params(QIFParams(10.0, 0.04, -65.0, -50.0, 10.0, 30.0, -70.0), overrides)
+    return make_params(
+        QIFParams, dict(tau_m=10.0, a=0.04, v_rest=-65.0, v_crit=-50.0, r_m=10.0, v_peak=30.0, v_reset=-70.0), overrides
+    )
 
 
 def init_state(params: QIFParams) -> QIFState:

@@ -121,8 +121,9 @@ def as_stimulus(current: Stimulus | ScalarLike) -> Stimulus:
 
 def scalars(**values: ScalarLike) -> dict[str, Array]:
     """Cast to arrays of one floating dtype and check that each is a scalar."""
-    typed = [v.dtype for v in values.values() if hasattr(v, "dtype") and jnp.issubdtype(v.dtype, jnp.floating)]
-    dtype = jnp.result_type(*typed) if typed else jnp.result_type(float)
+    dtypes = [getattr(value, "dtype", jnp.int32) for value in values.values()]
+    floating = [dtype for dtype in dtypes if jnp.issubdtype(dtype, jnp.floating)]
+    dtype = jnp.result_type(*floating) if floating else jnp.result_type(float)
     arrays = {name: jnp.asarray(value, dtype) for name, value in values.items()}
     for name, array in arrays.items():
         if array.shape != ():
