@@ -36,8 +36,11 @@ class Stimulus(eqx.Module):
         raise TypeError(f"{type(self).__name__} must define value(self, t, positions).")
 
     def valid(self) -> BoolScalar:
-        """Return whether the values make sense (durations >= 0, sample times increasing)."""
-        return jnp.asarray(True)
+        """Return whether all numbers are finite (times t_on, t_off may be infinite)."""
+        named = [(f.name, leaf) for f in dataclasses.fields(self) for leaf in jax.tree.leaves(getattr(self, f.name))]
+        floating = [(name, leaf) for name, leaf in named if eqx.is_inexact_array(leaf)]
+        good = [~jnp.isnan(x) if name in ("t_on", "t_off") else jnp.isfinite(x) for name, x in floating]
+        return jnp.all(jnp.stack([jnp.asarray(True), *(jnp.all(x) for x in good)]))
 
     def breakpoints(self) -> Float[Array, " all_breakpoints"]:
         """Return all breakpoints, sorted."""
@@ -104,7 +107,7 @@ class Scaled(Stimulus):
         return jax.tree.map(lambda x: self.factor * x, self.part.value(t, positions))
 
     def valid(self) -> BoolScalar:
-        return self.part.valid()
+        return self.part.valid() & jnp.isfinite(self.factor)
 
 
 class Constant(Stimulus):

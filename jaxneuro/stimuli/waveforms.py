@@ -1,6 +1,6 @@
 """The waveforms: each a class (its clocks, its value) and the function that makes one."""
 
-from typing import Any, Literal
+from typing import Any
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -36,7 +36,7 @@ class Pulses(Stimulus):
         return self.amplitude * (on - off).astype(self.amplitude.dtype)
 
     def valid(self) -> BoolScalar:
-        return self.width >= 0
+        return super().valid() & (self.width >= 0)
 
 
 class Ramp(Stimulus):
@@ -105,7 +105,7 @@ class Sampled(Stimulus):
         return self.values[left] + jnp.where(width > 0, slope, 0.0) * (t - self.ts[left])
 
     def valid(self) -> BoolScalar:
-        return jnp.all(jnp.diff(self.ts) >= 0)
+        return super().valid() & jnp.all(jnp.diff(self.ts) >= 0)
 
 
 def constant(i: ScalarLike) -> Stimulus:
@@ -153,7 +153,7 @@ def chirp(amplitude: ScalarLike, f0_hz: ScalarLike, f1_hz: ScalarLike, t_on: Sca
     return Chirp(**scalars(amplitude=amplitude, f0_hz=f0_hz, f1_hz=f1_hz, t_on=t_on, t_off=t_off))
 
 
-def sampled(ts: Any, values: Any, interpolation: Literal["linear", "hold"] = "linear") -> Stimulus:
+def sampled(ts: Any, values: Any, interpolation: str = "linear") -> Stimulus:
     """Return a current through the samples `values` (n,) at `ts` (n,) ms, constant before the first and after the last.
 
     "hold" keeps each value until the next sample. Every sample is a breakpoint that the solver lands on, so drop samples

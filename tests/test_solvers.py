@@ -1,0 +1,102 @@
+"""Every accepted solver and controller, with value, gradient, forward mode and vmap(grad)."""
+
+import diffrax as dfx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optimistix as optx
+import pytest
+from cases import lif_spike_time
+
+import jaxneuro as jn
+from jaxneuro.solvers import PredictiveController, Unrolled, rough_power
+
+# solver, error of the second spike at dt0 = 0.05 and at rtol = atol = 1e-6 (ms; generous by a factor of about 5)
+SOLVERS = {
+    "Heun": (dfx.Heun(), 2e-4, 1e-2),
+    "Bosh3": (dfx.Bosh3(), 1e-5, 1e-3),
+    "Tsit5": (dfx.Tsit5(), 1e-5, 1e-3),
+    "Dopri5": (dfx.Dopri5(), 1e-5, 1e-3),
+    "Dopri8": (dfx.Dopri8(), 1e-5, 1e-3),
+    "ImplicitEuler": (dfx.ImplicitEuler(), 2e-1, 2e-1),
+    "Kvaerno3": (dfx.Kvaerno3(), 1e-5, 1e-3),
+    "Kvaerno5": (dfx.Kvaerno5(), 1e-5, 1e-3),
+}
+PARAMS = jn.LIF.default_params(tau_refrac=1.0)
+
+
+@pytest.mark.parametrize("constant", [True, False], ids=["constant", "PID"])
+@pytest.mark.parametrize("name", SOLVERS)
+def test_value_and_both_modes(name, constant):
+    solver, fixed_error, adaptive_error = SOLVERS[name]
+    if constant:
+        settings = dict(solver=solver, stepsize_controller=dfx.ConstantStepSize(), dt0=0.05)
+    else:
+        settings = dict(solver=solver, stepsize_controller=dfx.PIDController(rtol=1e-6, atol=1e-6))
+    error = fixed_error if constant else adaptive_error
+
+    def second(p, adjoint=None):
+        sol = jn.simulate(
+            jn.LIF, p, 3.0, 26.0, max_spikes=4, stop_after=2, adjoint=adjoint, tape_steps=1024, **settings
+        )
+        return sol.spike_times[1]
+
+    def everything(p):
+        value, reverse = jax.value_and_grad(second)(p)
+        return value, reverse, jax.jacfwd(lambda p: second(p, dfx.ForwardMode()))(p)
+
+    batch = jax.tree.map(lambda x: jnp.stack([x, 1.1 * x]), PARAMS)
+    value, reverse, forward = jax.jit(jax.vmap(everything))(batch)
+    assert abs(float(value[0]) - float(lif_spike_time(PARAMS, 3.0, 2))) < error
+    jax.tree.map(lambda r, f: np.testing.assert_allclose(r, f, rtol=1e-8, atol=1e-10), reverse, forward)
+    exact = jax.grad(lambda p: lif_spike_time(p, 3.0, 2))(PARAMS)
+    jax.tree.map(lambda r, e: np.testing.assert_allclose(r[0], e, rtol=30 * error, atol=30 * error), reverse, exact)
+
+
+@pytest.mark.parametrize("name", ["Heun", "Tsit5", "ImplicitEuler", "Kvaerno3"])
+def test_constant_steps_have_the_derivative_of_their_own_discretisation(name):
+    """Spikes and landmarks included: the computed function itself, against central differences of it."""
+    solver = SOLVERS[name][0]
+    if name in ("ImplicitEuler", "Kvaerno3"):  # solved to rounding, so that a difference quotient sees no noise
+        solver = type(solver)(root_finder=optx.Newton(rtol=1e-13, atol=1e-13))
+
+    def fn(x):
+        params = jn.QIF.default_params(tau_m=x[0])
+        settings = dict(solver=solver, stepsize_controller=dfx.ConstantStepSize(), dt0=0.1, tape_steps=1024)
+        sol = jn.simulate(jn.QIF, params, jn.step(x[1], x[2], 28.03), x[3], max_spikes=4, **settings)
+        return jnp.stack([sol.spike_times[0], sol.final_state.v])
+
+    x = jnp.array([10.0, 20.0, 1.003, 35.04])
+    steps = 1e-5 * jnp.eye(4)
+    points = jax.jit(jax.vmap(fn))(jnp.concatenate([x + steps, x - steps]))
+    assert bool(jnp.all(jnp.isfinite(points)))
+    expected = (points[:4] - points[4:]) / 2e-5
+    np.testing.assert_allclose(jax.jit(jax.jacrev(fn))(x).T, expected, rtol=1e-6, atol=1e-6)
+
+
+def test_unrolled_is_the_same_method_in_diffeqsolve():
+    term = dfx.ODETerm(lambda t, y, args: (-y[1] + jnp.sin(t), y[0]))
+    start = (jnp.asarray(1.0), jnp.asarray(0.0))
+    for method in (dfx.Tsit5(), dfx.Heun(), dfx.Dopri8()):
+        solve = lambda solver: dfx.diffeqsolve(
+            term, solver, 0.0, 3.0, None, start, saveat=dfx.SaveAt(ts=jnp.linspace(0.0, 3.0, 7)),
+            stepsize_controller=dfx.PIDController(rtol=1e-8, atol=1e-8),
+        ).ys  # fmt: skip
+        for a, b in zip(solve(Unrolled(method)), solve(method), strict=True):
+            np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-13)
+
+
+def test_predictive_controller_in_diffeqsolve():
+    term = dfx.ODETerm(lambda t, y, args: -y)
+    sol = dfx.diffeqsolve(
+        term, Unrolled(), 0.0, 5.0, None, jnp.asarray(1.0), stepsize_controller=PredictiveController(1e-9, 1e-9)
+    )
+    np.testing.assert_allclose(sol.ys, jnp.exp(-5.0), rtol=1e-7)
+
+
+def test_rough_power():
+    for dtype in (jnp.float32, jnp.float64):
+        x = jnp.geomspace(1e-20, 1e20, 2001, dtype=dtype)
+        for exponent in (-0.5, -0.25, -0.1, -1 / 16):
+            ratio = jax.vmap(lambda x, e=exponent: rough_power(x, e))(x) / x**exponent
+            assert ratio.dtype == dtype and 0.99 < float(jnp.min(ratio)) and float(jnp.max(ratio)) < 1.08
