@@ -26,9 +26,15 @@ class RESULTS(eqx.Enumeration):
         "The state became NaN or infinite. Check parameters and current, or take smaller steps (a smaller dt or dt0, or an "
         "adaptive controller)."
     )
-    solver_failed = "The implicit solver's root finder did not converge at a fixed step. Take a smaller dt0 or an adaptive controller."
+    solver_failed = (
+        "The implicit solver's root finder did not converge at a fixed step. "
+        "Take a smaller dt0 or an adaptive controller."
+    )
     bad_parameters = "A parameter is NaN, or outside its valid range."
-    bad_stimulus = "The stimulus is not finite, or its times are out of order: sample times must not decrease, pulse widths must be >= 0."
+    bad_stimulus = (
+        "The stimulus is not finite, or its times are out of order: sample times must not decrease, "
+        "pulse widths must be >= 0."
+    )
     bad_times = "The times are not valid: t0 <= t1, both finite; saveat.ts not decreasing and inside [t0, t1]; dt0 > 0."
     bad_state = "The initial state (or refrac_until0) is not finite."
 

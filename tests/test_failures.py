@@ -66,7 +66,7 @@ def test_bad_stimuli_known_while_tracing():
     with pytest.raises(ValueError, match="of one shape"):
         jn.sampled(jnp.arange(3.0), jnp.arange(2.0))
     with pytest.raises(TypeError, match="scaled by a number"):
-        jn.constant(1.0) * jn.constant(2.0)  # pyright: ignore[reportArgumentType]
+        jn.constant(1.0) * jn.constant(2.0)
 
 
 down = jnp.array([0.0, 2.0, 1.0])

@@ -172,3 +172,19 @@ def test_orders_of_vmap_and_grad_agree():
         jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-10, atol=1e-10), batched, other)
     # The last lane's step ends before it begins: no current, no derivative.
     assert [float(g[3]) for g in batched] == [0.0, 0.0, 0.0]
+
+
+def test_a_perturbation_of_rest_is_followed_though_the_state_stands_still():
+    """The state rests, so its own error says nothing of the derivative in it, which decays until the step comes on."""
+    p = jn.LIF.default_params()
+
+    def third(v0, t_on):
+        start = jn.LIF.init_state(p)._replace(v=v0)
+        return jn.simulate(
+            jn.LIF, p, jn.step(3.0, t_on), 300.0, state0=start, max_spikes=3, stop_after=3, **TIGHT
+        ).spike_times[2]
+
+    t_on = jnp.array([5.0, 20.0, 60.0, 150.0])
+    slope = jax.jit(jax.vmap(jax.grad(third), in_axes=(None, 0)))(p.v_rest, t_on)
+    # dt/dv0 = -tau/(v_inf - v_rest) e^(-t_on/tau)
+    np.testing.assert_allclose(slope, -10.0 / 30.0 * jnp.exp(-t_on / 10.0), rtol=1e-8, atol=1e-9)

@@ -1,5 +1,6 @@
 """One attempt at a step: propose it, clip it to the next landmark, take it, and ask the controller."""
 
+import math
 from typing import Any, NamedTuple
 
 import diffrax as dfx
@@ -11,6 +12,7 @@ from jaxneuro.hybrid.locate import Ends
 from jaxneuro.hybrid.problem import CLOCK, END, REFRACTORY, Carry, Config, Inputs, Settings, combine_stim
 from jaxneuro.hybrid.turn import Flow, breakpoint_at, rate, step
 from jaxneuro.results import RESULTS, RUNNING, code
+from jaxneuro.solvers import rough_power
 from jaxneuro.types import Array, BoolScalar, Int, Scalar, State
 
 
@@ -23,6 +25,8 @@ class Tried(NamedTuple):
     mark: Scalar  # the next landmark
     mark_kind: Int[Array, ""]
     cut: BoolScalar  # the step ends there
+    capped: BoolScalar  # the step is shorter than proposed, for the sake of the derivatives
+    shadow: Scalar  # the perturbation after the step
     room: Scalar  # time to it
     keep: BoolScalar  # error within tolerance
     proposal: Scalar
@@ -63,7 +67,7 @@ def start(config: Config, inputs: Inputs, settings: Settings) -> Carry:
     finished = (settings.result0 == RUNNING) & (plain.t1 <= plain.t0)
     return Carry(
         t=inputs.t0, t_low=zero, y=inputs.state0, refrac_until=inputs.refrac_until0, proposal=proposal,
-        controller_state=controller_state, h_locate=zero, h_seen=zero, armed=armed, held=held,
+        controller_state=controller_state, shadow=zero + 1, h_locate=zero, h_seen=zero, armed=armed, held=held,
         positions=positions, num_spikes=count, last_spike_row=count - 1, num_steps=count,
         num_rejected=count, result=jnp.where(finished, code(RESULTS.successful), settings.result0).astype(jnp.int32),
     )  # fmt: skip
@@ -94,6 +98,39 @@ def next_landmark(config: Config, inputs: Inputs, carry: Carry) -> tuple[Scalar,
     return time, kind
 
 
+# What a unit perturbation of the state may lose in one step, in units of rtol.
+_SHADOW_TOLERANCE = 30.0
+
+
+def shadow_cap(config: Config, settings: Settings, flow: Flow, carry: Carry) -> tuple[Scalar, Scalar]:
+    """Return the longest step that a perturbation of the state survives accurately, and its rate of change (per ms).
+
+    A controller measures the error of the state alone. Where the state rests it measures nothing, the steps grow without
+    bound, and the derivative of the flow, which decays like e^(rate t), would be lost. So a perturbation is followed
+    beside the state: its size `shadow` is 1 where something new may perturb the lane, and a step of z = h |rate| of a
+    method of order k may err by shadow z^(k+1)/(k+1)!. Rates are row sums of the Jacobian. A field that moves by more
+    than the perturbation would move it is in the controller's sight, and does not count.
+    """
+    velocity = lambda y: rate(config, flow, carry.t, y)
+    f, pushed = jax.jvp(velocity, (carry.y,), (jax.tree.map(jnp.ones_like, carry.y),))
+    rates = jnp.stack(jax.tree.leaves(pushed))
+    unseen = jnp.abs(jnp.stack(jax.tree.leaves(f))) < jnp.abs(rates) * carry.shadow
+    fastest = jnp.max(jnp.where(unseen, jnp.abs(rates), 0.0))
+    order = eqx.combine(settings.solver, config.solver).order(dfx.ODETerm(lambda t, y, args: y))
+    controller = eqx.combine(settings.controller, config.controller)
+    allowed = math.factorial(order + 1) * _SHADOW_TOLERANCE * jnp.asarray(controller.rtol, config.dtype)
+    z = rough_power(allowed / jnp.maximum(carry.shadow, 1e-20), 1 / (order + 1))
+    decay = jnp.where(jnp.any(unseen & (rates > 0)), 0.0, -fastest)  # what grows does not decay
+    return jnp.where(fastest > 0, z / jnp.where(fastest > 0, fastest, 1.0), jnp.inf), decay
+
+
+def shadow_after(carry: Carry, h: Scalar, rate: Scalar) -> Scalar:
+    """Return the perturbation after a step of length h: decaying, but not below what the method leaves of it."""
+    z = jnp.abs(rate * h)
+    left = jnp.maximum(1 / (1 + z + 0.5 * z * z), z**6 / 720)
+    return jnp.where(rate < 0, carry.shadow * jnp.minimum(left, 1.0), carry.shadow)
+
+
 def try_step(config: Config, inputs: Inputs, settings: Settings, carry: Carry) -> Tried:
     """Propose a step, clip it to the next landmark, take it and ask the controller."""
     mark, mark_kind = next_landmark(config, inputs, carry)
@@ -103,9 +140,16 @@ def try_step(config: Config, inputs: Inputs, settings: Settings, carry: Carry) -
     refractory = config.model.refractory
     if refractory is not None and set(refractory(inputs.params).held) == set(carry.y._fields):
         wanted = jnp.where(carry.held, room, wanted)  # nothing moves: one step to the end of refractoriness
+    flow = Flow(inputs.params, inputs.stim, carry.held, carry.positions)
+    capped, shadow = jnp.asarray(False), carry.shadow
+    if config.adaptive:
+        cap, decay = shadow_cap(config, settings, flow, carry)
+        capped = cap < wanted
+        wanted = jnp.minimum(wanted, cap)
     cut = ~(wanted * (1 + 1e-6) < room)
     h = jnp.where(cut, room, wanted)
-    flow = Flow(inputs.params, inputs.stim, carry.held, carry.positions)
+    if config.adaptive:
+        shadow = shadow_after(carry, h, decay)
     y1, error, solver_ok = step(config, settings.solver, flow, carry.t, carry.y, h)
     ends = Ends(*guard(config, flow, carry.t, carry.y), *guard(config, flow, carry.t + h, y1), h)
     solver, controller = eqx.combine((settings.solver, settings.controller), (config.solver, config.controller))
@@ -125,7 +169,21 @@ def try_step(config: Config, inputs: Inputs, settings: Settings, carry: Carry) -
     )
     keep = jnp.asarray(keep) & finite(y1) & solver_ok
     proposal = (end - begin if config.adaptive else end).astype(config.dtype)
-    return Tried(h, y1, ends, mark, mark_kind, cut, room, keep, proposal, controller_state, jnp.asarray(solver_ok))
+    return Tried(
+        h,
+        y1,
+        ends,
+        mark,
+        mark_kind,
+        cut,
+        capped,
+        shadow,
+        room,
+        keep,
+        proposal,
+        controller_state,
+        jnp.asarray(solver_ok),
+    )
 
 
 def finite(tree: Any) -> BoolScalar:

@@ -114,7 +114,7 @@ def follow(
     ends = tried.ends
     thrown = (kind == CROSSED) | (kind == PEAKED)
     # The controller sees only steps that reached the end it proposed itself, and those it rejects.
-    told = (kind == REJECTED) | ((kind == FREE) & (now.h_seen == 0))
+    told = (kind == REJECTED) | ((kind == FREE) & (now.h_seen == 0) & ~tried.capped)
     # A step that ended short of a crossing seen before: go on to it by Newton's estimate.
     short = (kind == FREE) & (now.h_seen > 0)
     remaining = jnp.where(ends.slope1 > 0, landed.correction, 0.5 * now.h_seen)
@@ -128,6 +128,7 @@ def follow(
     return now._replace(
         proposal=jnp.where(told, tried.proposal, now.proposal),
         controller_state=where(told, tried.controller_state, now.controller_state),
+        shadow=jnp.where(kind == FREE, tried.shadow, jnp.where(kind < FREE, now.shadow, 1.0)),
         h_locate=h_locate, h_seen=h_seen,
         armed=jnp.where(anew, below, now.armed | ((kind >= FREE) & below)),
         held=(now.held | (kind == SPIKE)) & (kind != REFRACTORY) if config.refractory else now.held,

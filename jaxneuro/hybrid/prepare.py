@@ -55,7 +55,11 @@ def stimulus(current: Any, dtype: Any) -> Stimulus:
         isinstance(x, float)
         or (isinstance(x, (np.ndarray, np.generic, jax.Array)) and jnp.issubdtype(x.dtype, jnp.floating))
     )
-    return jax.tree.map(lambda x: jnp.asarray(x, dtype) if floating(x) else x, current)
+    current = jax.tree.map(lambda x: jnp.asarray(x, dtype) if floating(x) else x, current)
+    integer = [x for x in jax.tree.leaves(current) if isinstance(x, (np.ndarray, jax.Array)) and not floating(x)]
+    if integer:
+        raise TypeError(f"The arrays of a stimulus must be floating; {current!r} holds one of {integer[0].dtype}.")
+    return current
 
 
 def initial_state(model: NeuronModel, params: Params, state0: State | None, dtype: Any) -> State:

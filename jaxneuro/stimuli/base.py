@@ -9,6 +9,7 @@ each has a clock of its own, or lies on one that is sorted.
 Time in ms; the unit of the current is the model's own. Stimuli add, subtract and scale: `2 * jn.step(1.0, 10.0, 50.0) - 0.1`.
 """
 
+import dataclasses
 from typing import Any, TypeAlias
 
 import equinox as eqx
@@ -66,10 +67,10 @@ class Stimulus(eqx.Module):
     def __neg__(self) -> "Stimulus":
         return -1.0 * self
 
-    def __mul__(self, factor: ScalarLike) -> "Stimulus":
+    def __mul__(self, factor: Any) -> "Stimulus":
         if isinstance(factor, Stimulus):
             raise TypeError("A stimulus is scaled by a number; the product of two stimuli is not defined.")
-        return Scaled(jnp.asarray(factor), self)
+        return Scaled(scalars(factor=factor)["factor"], self)
 
     __rmul__ = __mul__
 
