@@ -95,7 +95,7 @@ def simulate_at(params: Any, current: float, ts: Any, refracs: Any, tol: float) 
 
 
 def voltage_exact(params: Any, current: float, ts: Any) -> Any:
-    return params.v_rest + params.r_m * current * (1 - np.exp(-ts / params.tau_m))
+    return np.asarray(params.v_rest + params.r_m * current * (1 - np.exp(-ts / params.tau_m)))
 
 
 def spikes_exact_at(params: Any, current: float, duration: float, tau_refrac: Any, slots: int = 256) -> Any:

@@ -93,23 +93,22 @@ def main(
         raise BadInput(f"held_out={held_out}: the recording has {num_sweeps} sweeps; at least 2 are needed.")
     held_out %= num_sweeps
     check_delta(rec, delta)
-    params = draw_params(num_sets, rec.v_rest, seed)
-    simulate = simulate_fn(rec, params, max_spikes)
-    score = score_fn(rec, simulate, delta)
     training = np.delete(np.arange(num_sweeps), held_out)
+    params = draw_params(num_sets, float(np.median(rec.v_rest[training])), seed)
+    score = score_fn(rec, params, delta, max_spikes)
+    one = lambda point: score(point["index"], point["sweep"])[1]
 
     print(f"{num_sets} parameter sets x {len(training)} sweeps of {rec.ts[-1] - rec.ts[0]:g} ms")
-    trained = jn.sweep(score, jn.grid(index=np.arange(num_sets), sweep=training), batch_size=batch_size, progress=True)
+    trained = jn.sweep(one, jn.grid(index=np.arange(num_sets), sweep=training), batch_size=batch_size, progress=True)
     failed = print_failures(trained.result)
     ranking = rank(trained, rec.counts[training], rate_weight)
-    best = jn.sweep(score, jn.grid(index=ranking.order[:1], sweep=np.arange(num_sweeps)))
+    first = ranking.order[0]
+    sols, best = jax.jit(jax.vmap(lambda sweep: score(first, sweep, rec.ts)))(jnp.arange(num_sweeps))
+    best = jax.tree.map(np.asarray, best)
     print_failures(best.result)
-    best = jax.tree.map(lambda x: x[0], best)
     report(rec, params, ranking, best, held_out)
 
-    saved = jax.jit(lambda sweep: simulate(ranking.order[0], sweep, rec.ts))
-    sols = [saved(k) for k in range(num_sweeps)]
-    best_params = jax.tree.map(lambda x: float(x[ranking.order[0]]), params)
+    best_params = jax.tree.map(lambda x: float(x[first]), params)
     figure = draw(rec, sols, best_params.v_reset, ranking, best, held_out)
     spread = lambda x, fill: np.insert(x, held_out, fill, axis=1)
     found = Artefacts(
@@ -124,7 +123,7 @@ def main(
 
 
 def draw_params(num_sets: int, v_rest: float, seed: int) -> Any:
-    """Return LIFParams of arrays (num_sets,), a low-discrepancy sequence in RANGES; v_rest is the recorded one."""
+    """Return LIFParams of arrays (num_sets,), a low-discrepancy sequence in RANGES; v_rest is given."""
     unit = qmc.Halton(len(RANGES), rng=seed).random(num_sets).T
     values = {}
     for (name, (low, high)), x in zip(RANGES.items(), unit, strict=True):
@@ -155,29 +154,20 @@ def rank(trained: Score, recorded: Any, rate_weight: float) -> Ranking:
     return Ranking(order, mismatch, error, trained.gamma)
 
 
-def simulate_fn(rec: Recording, params: Any, max_spikes: int) -> Callable[..., Any]:
+def score_fn(rec: Recording, params: Any, delta: float, max_spikes: int) -> Callable[..., tuple[Any, Score]]:
     """Return the function that runs one parameter set on one sweep; both are indices, so that they can be swept."""
     params = jax.tree.map(jnp.asarray, params)
     change_times, change_values = jnp.asarray(rec.change_times), jnp.asarray(rec.change_values)
-
-    def simulate(index: Any, sweep: Any, saveat: Any = None) -> Any:
-        one = jax.tree.map(lambda x: x[index], params)
-        current = jn.sampled(change_times, change_values[sweep], "hold")
-        return jn.simulate(jn.LIF, one, current, rec.ts[-1], t0=rec.ts[0], saveat=saveat, max_spikes=max_spikes)
-
-    return simulate
-
-
-def score_fn(rec: Recording, simulate: Callable[..., Any], delta: float) -> Callable[[dict[str, Any]], Score]:
-    """Return the function that scores one parameter set on one sweep."""
-    slots = int(np.max(rec.counts))
-    pad = lambda train: np.pad(train, (0, slots - len(train)), constant_values=np.inf)
+    pad = lambda train: np.pad(train, (0, int(np.max(rec.counts)) - len(train)), constant_values=np.inf)
     trains, active = jnp.asarray(np.stack([pad(train) for train in rec.spike_times])), jnp.asarray(rec.active)
+    t0, t1 = rec.ts[0], rec.ts[-1]
 
-    def score(point: dict[str, Any]) -> Score:
-        sol = simulate(point["index"], point["sweep"])
-        gamma = coincidence(trains[point["sweep"]], sol.spike_times, active[point["sweep"]], delta)
-        return Score(sol.num_spikes, gamma, sol.result)
+    def score(index: Any, sweep: Any, saveat: Any = None) -> tuple[Any, Score]:
+        set_ = jax.tree.map(lambda x: x[index], params)
+        current = jn.sampled(change_times, change_values[sweep], "hold")
+        sol = jn.simulate(jn.LIF, set_, current, t1, t0=t0, saveat=saveat, max_spikes=max_spikes)
+        gamma = coincidence(trains[sweep], sol.spike_times, active[sweep], delta)
+        return sol, Score(sol.num_spikes, gamma, sol.result)
 
     return score
 
@@ -194,19 +184,18 @@ def report(rec: Recording, params: Any, ranking: Ranking, best: Score, held_out:
     print_table("The best of them", headers, zip(*columns, strict=True))
 
 
-def draw(rec: Recording, sols: list[Any], reset: float, ranking: Ranking, best: Score, held_out: int) -> Figure:
+def draw(rec: Recording, sols: Any, reset: float, ranking: Ranking, best: Score, held_out: int) -> Figure:
     figure = Figure(figsize=(13, 10), layout="constrained")
     panels = figure.subplot_mosaic([["v", "v", "v"], ["raster", "raster", "raster"], ["fi", "cloud", "gamma"]],
                                    height_ratios=(1.2, 1.2, 1.1))  # fmt: skip
-    line = line_with_spikes(rec.ts, sols[held_out].states.v, sols[held_out].spike_times, 20.0, reset)
+    line = line_with_spikes(rec.ts, sols.states.v[held_out], sols.spike_times[held_out], 20.0, reset)
     start, stop = rec.change_times[1] - 50, rec.change_times[1] + 600
     panels["v"].plot(rec.ts, rec.voltage[held_out], lw=0.8, color="k", label="cell")
     panels["v"].plot(*line, lw=0.9, color="tab:red", label="best model (spikes drawn to 20 mV)")
     panels["v"].set(title=f"Sweep held out, step of {rec.amplitude[held_out]:.3f} nA", xlim=(start, stop))
     panels["v"].set(xlabel="time (ms)", ylabel="membrane potential (mV)")
     panels["v"].legend(loc="lower right", fontsize=8)
-    for k, sol in enumerate(sols):
-        train = np.asarray(sol.spike_times)
+    for k, train in enumerate(np.asarray(sols.spike_times)):
         panels["raster"].plot(rec.spike_times[k], np.full(len(rec.spike_times[k]), k + 0.17), "|", ms=13, color="k")
         panels["raster"].plot(train, np.full(len(train), k - 0.17), "|", ms=13, color="tab:red")
     held = lambda k: " (held out)" if k == held_out else ""

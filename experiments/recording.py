@@ -23,7 +23,7 @@ class Recording(NamedTuple):
     change_times: Any  # (changes,), ms: where the current of any sweep changes, and the start
     change_values: Any  # (sweeps, changes), nA: the current from there on
     active: Any  # (sweeps,), ms for which the current is not what it was at the start
-    v_rest: float  # median voltage before the current first changes, mV
+    v_rest: Any  # (sweeps,), median voltage before any sweep's current changes, mV
 
 
 def load(path: Path) -> Recording:
@@ -47,16 +47,16 @@ def load(path: Path) -> Recording:
     if np.max(counts) < 1:
         raise BadInput(f"{path} has no spikes: voltage_mV never crosses 0 mV upwards (is it in mV?).")
     active = np.sum((current != current[:, :1])[:, :-1] * np.diff(ts), axis=1)
-    v_rest = float(np.median(voltage[:, ts < change_times[1]]))
+    v_rest = np.median(voltage[:, ts < change_times[1]], axis=1)
     return Recording(ts, current, voltage, amplitude, spikes, counts, change_times, change_values, active, v_rest)
 
 
 def read_arrays(path: Path) -> dict[str, Any]:
     try:
-        file = np.load(path)
-        if not isinstance(file, np.lib.npyio.NpzFile):
-            raise BadInput(f"{path} holds one array, not named ones. Wanted an npz file with {WANTED}.")
-        with file:
+        with open(path, "rb") as stream:  # np.load does not close a file that it cannot read
+            file = np.load(stream)
+            if not isinstance(file, np.lib.npyio.NpzFile):
+                raise BadInput(f"{path} holds one array, not named ones. Wanted an npz file with {WANTED}.")
             missing = [name for name in ARRAYS if name not in file.files]
             if missing:
                 raise BadInput(f"{path} lacks {', '.join(missing)}. Wanted: {WANTED}.")
@@ -99,7 +99,7 @@ def coincidence(cell: Any, model: Any, active: Any, delta: float) -> Any:
     The trains (spikes,) are padded with inf; nu is the model's rate in the `active` ms for which the current is on
     (both are silent before and after). Two empty trains agree: 1.
     """
-    near = jnp.any(jnp.abs(cell[:, None] - model) <= delta, axis=1)  # inf - inf is near nothing
+    near = jnp.any(jnp.abs(cell[:, None] - model[None]) <= delta, axis=1)  # inf - inf is near nothing
     num_cell, num_model = jnp.sum(jnp.isfinite(cell)), jnp.sum(jnp.isfinite(model))
     chance = 2 * delta * num_model / jnp.maximum(active, 2 * delta)
     half = 0.5 * (num_cell + num_model)

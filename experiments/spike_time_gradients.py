@@ -2,7 +2,7 @@
 
 A neuron gets a step of current I at t_on (LIF from rest, Izhikevich's cell from its initial state, which depends on c
 and b). Each of its first spike times t_n is differentiated in every
-parameter, in I and in t_on, three times over: by automatic differentiation through `simulate` (one `jax.jacrev`), by
+parameter, in I and in t_on, three times over: by automatic differentiation through `simulate` (reverse mode), by
 the closed form (LIF), and by central differences of fourth order of the simulated times.
 
 With D = r_m I, A = v_rest + D - v_thresh, B = v_rest + D - v_reset, the LIF neuron spikes at
@@ -105,9 +105,14 @@ def differentiate(
                           stop_after=num_spikes, stepsize_controller=controller)  # fmt: skip
         return sol.spike_times
 
-    times, autodiff = jax.jit(lambda x: (spike_times(x), jax.jacrev(spike_times)(x)))(flat)
+    @jax.jit
+    def value_and_jacobian(flat: Any) -> tuple[Any, Any]:
+        times, pullback = jax.vjp(spike_times, flat)  # jax.jacrev, with the value
+        return times, jax.vmap(pullback)(jnp.eye(num_spikes))[0]
+
+    times, autodiff = value_and_jacobian(flat)
     h = relative_step * jnp.maximum(jnp.abs(flat), 1e-3)
-    points = flat + jnp.array([-2.0, -1.0, 1.0, 2.0])[:, None, None] * jnp.diag(h)
+    points = flat[None, None] + jnp.array([-2.0, -1.0, 1.0, 2.0])[:, None, None] * jnp.diag(h)[None]
     far_below, below, above, far_above = jax.jit(jax.vmap(jax.vmap(spike_times)))(points)
     central = (8 * (above - below) - (far_above - far_below)) / (12 * h[:, None])
     names = [*type(params)._fields, "current", "t_on"]
