@@ -61,7 +61,8 @@ def finish(run: Run, figures: Mapping[str, Figure], numbers: Mapping[str, ArrayL
     """Write the figures (PNG), the numbers behind them (numbers.npz) and run.json, and say where."""
     for name, figure in figures.items():
         figure.savefig(run.folder / f"{name}.png", dpi=130)
-    np.savez_compressed(run.folder / "numbers.npz", **{k: np.asarray(v) for k, v in numbers.items()})
+    arrays: dict[str, Any] = {name: np.asarray(x) for name, x in numbers.items()}
+    np.savez_compressed(run.folder / "numbers.npz", **arrays)
     record = {"config": run.config, "found": found, "environment": environment()}
     (run.folder / "run.json").write_text(json.dumps(record, indent=2, default=_plain) + "\n")
     print(f"Wrote {', '.join(sorted(p.name for p in run.folder.iterdir()))} to {run.folder}")
@@ -83,8 +84,8 @@ def environment() -> dict[str, Any]:
 
 
 def print_table(title: str, headers: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    """Print rows under headers, right-aligned; floats with six significant digits."""
-    show = lambda x: f"{x:.6g}" if isinstance(x, (float, np.floating)) else str(x)
+    """Print rows under headers, right-aligned; floats with six significant digits, NaN (not known) as a dash."""
+    show = lambda x: ("-" if np.isnan(x) else f"{x:.6g}") if isinstance(x, (float, np.floating)) else str(x)
     cells = [list(headers), *([show(x) for x in row] for row in rows)]
     widths = [max(len(row[k]) for row in cells) for k in range(len(headers))]
     print(f"\n{title}")

@@ -136,14 +136,14 @@ def draw(
         charge_error.semilogy(ts, floor(np.abs(v[i] - exact)), color=f"C{i}", label=f"tolerance {tol:g}")
         for k, refrac in enumerate(refracs):
             error = difference(spikes[i, k], spikes_exact[k])[np.isfinite(spikes_exact[k])]
-            label = f"tolerance {tol:g}, tau_refrac {refrac:g} ms"
+            label = f"{tol:g}, tau_refrac {refrac:g} ms"
             train_error.semilogy(1 + np.arange(len(error)), floor(error), marker="ox^"[k % 3], ms=3, lw=0.8,
                                  color=f"C{i}", label=label)  # fmt: skip
     charge_error.set(title="Error of the potential", xlabel="time (ms)", ylabel="|simulated - closed form| (mV)")
     train_error.set(title="Error of the spike times", xlabel="spike number", ylabel="|simulated - closed form| (ms)")
-    train_error.set(ylim=(1e-16, None))
+    train_error.set(ylim=(1e-15, None))
     for ax in (charge, train, charge_error, train_error):
-        ax.legend(fontsize=8)
+        ax.legend(fontsize=7, ncol=len(tols) if ax is train_error else 1)
         ax.grid(alpha=0.3)
     return figure
 

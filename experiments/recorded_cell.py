@@ -194,7 +194,7 @@ def draw(rec: Recording, sols: Any, reset: float, ranking: Ranking, best: Score,
     panels["v"].plot(*line, lw=0.9, color="tab:red", label="best model (spikes drawn to 20 mV)")
     panels["v"].set(title=f"Sweep held out, step of {rec.amplitude[held_out]:.3f} nA", xlim=(start, stop))
     panels["v"].set(xlabel="time (ms)", ylabel="membrane potential (mV)")
-    panels["v"].legend(loc="lower right", fontsize=8)
+    panels["v"].legend(loc="center left", fontsize=8)
     for k, train in enumerate(np.asarray(sols.spike_times)):
         panels["raster"].plot(rec.spike_times[k], np.full(len(rec.spike_times[k]), k + 0.17), "|", ms=13, color="k")
         panels["raster"].plot(train, np.full(len(train), k - 0.17), "|", ms=13, color="tab:red")

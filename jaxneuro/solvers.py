@@ -69,7 +69,7 @@ class Unrolled(dfx.AbstractAdaptiveSolver):
 
 
 def rough_power(x: Float[Array, ""], exponent: float) -> Float[Array, ""]:
-    """Return x**exponent for x > 0 to within 7 % (from above), at the cost of a multiplication.
+    """Return x**exponent for x > 0 and |exponent| <= 1/2 to within 9 % (from above), at the cost of a multiplication.
 
     The bits of a float, read as an integer, are a piecewise linear logarithm; scaling it is a power. Enough for a
     step-size factor, where `x**p` would cost as much as a third of a Runge-Kutta step.

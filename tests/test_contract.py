@@ -83,7 +83,7 @@ def test_check_model_says_what_is_wrong():
     assert "reset(state, params) must return a LIFState" in broken(reset=lambda s, p: (s.v,))
     assert "must lie below threshold" in broken(init_state=lambda p: LIFState(p.v_thresh + 1))
     assert "must be a scalar" in broken(reset=lambda s, p: LIFState(s.v[None]))
-    assert "a Python number gets no gradient" in broken(init_state=lambda p: LIFState(-70.0))
+    assert "a Python number gets no gradient" in broken(init_state=lambda p: good.init_state(p)._replace(v=-70.0))
     assert "holds 'w', which is no field" in broken(refractory=lambda p: jn.Refractory(p.tau_refrac, ("w",)))
     assert "must refuse an unknown name" in broken(default_params=lambda **k: good.default_params())
     assert "ZeroDivisionError" in broken(reset=lambda s, p: 1 / 0)

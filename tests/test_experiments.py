@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -27,20 +28,31 @@ def written(folder):
     with np.load(Path(folder) / "numbers.npz") as numbers:
         assert numbers.files
     record = json.loads((Path(folder) / "run.json").read_text())
-    assert record["config"]["experiment"] and record["environment"]["jax"]
+    assert record["config"]["experiment"] and record["config"]["smoke"] is True
+    assert {"python", "jax", "jaxlib", "diffrax", "jaxneuro", "platform"} <= set(record["environment"])
 
 
 def test_membrane_charging(tmp_path):
     found = membrane_charging.main(smoke=True, out=str(tmp_path))
     written(found.folder)
     np.testing.assert_allclose(found.v_exact, 30 - 100 * np.exp(-np.asarray(found.ts) / 10))
-    assert np.min(found.voltage_error) < 1e-6 and np.min(found.spike_error) < 1e-6
+    tolerances = np.array([1e-6, 1e-9, 1e-12])
+    assert np.all(found.voltage_error < 10 * tolerances) and np.all(found.spike_error < 10 * tolerances[:, None])
+    # T = 10 ln(100/80) = 2.2314 ms: 13 spikes in 30 ms, with 2 ms of refractoriness 7.
+    assert np.isfinite(found.spike_times[-1]).sum(axis=1).tolist() == [13, 7]
 
 
 def test_izhikevich_two_timescales(tmp_path):
     found = izhikevich_two_timescales.main(smoke=True, out=str(tmp_path))
     written(found.folder)
     assert np.all(np.isfinite(found.v))
+    assert np.array_equal(found.burst[0], found.predicted_burst)
+    assert not np.isfinite(found.spike_times[0, 0]).any()  # no input, at a fixed point of V
+    known = np.isfinite(found.predicted_interval)
+    assert known.sum() == 3
+    slow, fast = found.steady_interval[:, known]
+    np.testing.assert_allclose(slow, found.predicted_interval[known], rtol=0.02)
+    assert np.all(slow > 100 * fast)
 
 
 def test_fi_curve(tmp_path):
@@ -48,21 +60,58 @@ def test_fi_curve(tmp_path):
     written(found.folder)
     assert found.lif_count_differs == 0 and found.lif.failed == found.izhikevich.failed == 0
     assert np.nanmax(found.lif.error) < 1e-3 and np.nanmax(found.izhikevich.error) < 1e-4
+    # Written out again: tau_m 10, v_rest = v_reset = -70, v_thresh -50, r_m 10, tau_refrac 2.
+    firing = found.lif.current > 2
+    drive = 10 * found.lif.current[firing]
+    np.testing.assert_allclose(found.lif.rate[firing], 1e3 / (2 + 10 * np.log(drive / (drive - 20))), rtol=1e-4)
 
 
 def test_spike_time_gradients(tmp_path):
     found = spike_time_gradients.main(smoke=True, out=str(tmp_path))
     written(found.folder)
+    assert found.lif.spike_times.shape == (12,)
+    # By hand: tau_m = 10 and v_rest + r_m I - v_thresh = 10, so that the threshold costs 1 ms per mV and interval.
+    threshold = found.lif.autodiff[found.lif.names.index("v_thresh")]
+    np.testing.assert_allclose(threshold, 1 + np.arange(12), rtol=1e-8)
     assert np.max(found.lif.closed_difference) < 1e-8
     assert np.max(found.lif.central_difference) < 1e-6 and np.max(found.izhikevich.central_difference) < 1e-6
 
 
-def test_recorded_cell(tmp_path):
-    found = recorded_cell.main(smoke=True, out=str(tmp_path))
-    written(tmp_path)
-    assert np.asarray(found.recorded_counts).tolist() == [26, 50, 68, 82, 89]
-    assert np.isfinite(np.min(found.mismatch)) and np.all(np.isfinite(found.best_gamma))
-    assert isinstance(found.best, type(jn.LIF.default_params()))
+@pytest.fixture(scope="module")
+def recorded(tmp_path_factory):
+    return recorded_cell.main(smoke=True, out=str(tmp_path_factory.mktemp("recorded")))
+
+
+def test_recorded_cell(recorded):
+    written(recorded.folder)
+    assert np.asarray(recorded.recorded_counts).tolist() == [26, 50, 68, 82, 89]
+    assert np.isfinite(np.min(recorded.mismatch)) and np.all(np.isfinite(recorded.best_gamma))
+    assert isinstance(recorded.best, type(jn.LIF.default_params()))
+    assert recorded.held_out == 4 and np.all(recorded.count[:, 4] == -1) and np.isnan(recorded.gamma[:, 4]).all()
+    best = np.argmin(recorded.mismatch)
+    assert np.array_equal(recorded.best_count[:4], recorded.count[best, :4])
+    error = np.abs(recorded.count[best, :4] / recorded.recorded_counts[:4] - 1)
+    np.testing.assert_allclose(recorded.mismatch[best], np.mean(error + 1 - recorded.gamma[best, :4]), rtol=1e-12)
+
+
+def test_the_ranking_does_not_see_the_sweep_held_out(recorded, tmp_path, capsys):
+    data = dict(np.load(DATA))
+    data["voltage_mV"][4] = data["voltage_mV"][0] + 1
+    np.savez(tmp_path / "other.npz", **data)
+    other = recorded_cell.main(recording=str(tmp_path / "other.npz"), smoke=True, out=str(tmp_path / "out"))
+    assert other.recorded_counts.tolist() == [26, 50, 68, 82, 26]
+    assert np.array_equal(other.mismatch, recorded.mismatch) and other.best == recorded.best
+    assert other.failed > 0 and f"{other.failed} lanes failed: More spikes than max_spikes" in capsys.readouterr().out
+
+
+def test_coincidence():
+    cell = jnp.array([10.0, 20.0, 30.0, jnp.inf])
+    gamma = lambda *model: float(recording.coincidence(cell, jnp.array([*model, jnp.inf]), 1000.0, 2.0))
+    assert gamma(10.0, 20.0, 30.0) == pytest.approx(1.0)
+    # By hand: two of three agree, 2 nu delta = 4 ms * 3 / 1000 ms = 0.012, of three spikes 0.036 by chance.
+    assert gamma(11.0, 18.5, 40.0) == pytest.approx((2 - 0.036) / 3 / 0.988)
+    assert gamma() == 0.0
+    assert float(recording.coincidence(cell[3:], cell[3:], 1000.0, 2.0)) == 1.0
 
 
 def test_wrong_recordings_are_refused_in_a_sentence(tmp_path):
@@ -72,6 +121,9 @@ def test_wrong_recordings_are_refused_in_a_sentence(tmp_path):
         "voltage_mV": {name: x for name, x in good.items() if name != "voltage_mV"},
         "wrong shapes": {**good, "current_nA": good["current_nA"][:, :-1]},
         "NaN": {**good, "voltage_mV": good["voltage_mV"] * np.nan},
+        "time_ms must increase": {**good, "time_ms": good["time_ms"][::-1]},
+        "no spikes": {**good, "voltage_mV": good["voltage_mV"] / 1e3 - 1},
+        "changes in no sweep": {**good, "current_nA": 0 * good["current_nA"]},
     }
     for message, arrays in wrong.items():
         path = tmp_path / "wrong.npz"
@@ -81,3 +133,16 @@ def test_wrong_recordings_are_refused_in_a_sentence(tmp_path):
     for path in (tmp_path / "nowhere.npz", Path(__file__)):
         with pytest.raises(common.BadInput):
             recording.load(path)
+    np.save(tmp_path / "one.npy", np.zeros(3))
+    with pytest.raises(common.BadInput, match="holds one array"):
+        recording.load(tmp_path / "one.npy")
+    with pytest.raises(common.BadInput, match="half the shortest"):
+        recorded_cell.main(delta=6.0, smoke=True, out=str(tmp_path / "out"))
+    with pytest.raises(common.BadInput, match="has 5 sweeps"):
+        recorded_cell.main(held_out=5, smoke=True, out=str(tmp_path / "out"))
+
+
+def test_a_line_rises_to_the_peak_and_begins_anew_at_the_reset():
+    ts, v = common.line_with_spikes([0.0, 1.0, 2.0], [5.0, 6.0, 1.0], [1.5, np.inf], 30.0, 0.0)
+    np.testing.assert_array_equal(ts, [0.0, 1.0, 1.5, 1.5, 1.5, 2.0])
+    np.testing.assert_array_equal(v, [5.0, 6.0, 30.0, np.nan, 0.0, 1.0])

@@ -60,7 +60,7 @@ def classify(config: Config, now: Carry, tried: Tried, landed: Landing) -> Int[A
     on_threshold = landed.near | (up & (tried.h <= ulps(now.t, 4)))
     kind = jnp.where(
         up | (now.h_seen > 0),
-        jnp.where(on_threshold, spike, jnp.where(up, CROSSED, accepted)),
+        jnp.where(on_threshold, spike, CROSSED),
         jnp.where(peaked, PEAKED, accepted),
     )
     kind = jnp.where(now.armed & ~now.held, kind, accepted)
@@ -115,12 +115,14 @@ def follow(
     thrown = (kind == CROSSED) | (kind == PEAKED)
     # The controller sees only steps that reached the end it proposed itself, and those it rejects.
     told = (kind == REJECTED) | ((kind == FREE) & (now.h_seen == 0) & ~tried.capped)
-    # A step that ended short of a crossing seen before: go on to it by Newton's estimate.
-    short = (kind == FREE) & (now.h_seen > 0)
-    remaining = jnp.where(ends.slope1 > 0, landed.correction, 0.5 * now.h_seen)
-    h_locate = jnp.where(thrown, event_time(ends, kind == CROSSED), jnp.maximum(remaining, ulps(now.t, 1)))
     length = jnp.where(now.h_seen != 0, jnp.abs(now.h_seen), tried.h)
-    h_seen = jnp.where(thrown, jnp.where(kind == CROSSED, length, -length), jnp.where(short, now.h_seen, 0.0))
+    # A step that ended short of a crossing seen before is lengthened by Newton's estimate: one step leads to a spike.
+    up = ends.g1 >= 0
+    longer = jnp.where(
+        ends.slope1 > 0, jnp.clip(tried.h + landed.correction, tried.h, length), 0.5 * (tried.h + length)
+    )
+    h_locate = jnp.where((kind == CROSSED) & ~up, longer, event_time(ends, kind == CROSSED))
+    h_seen = jnp.where(thrown, jnp.where(kind == CROSSED, length, -length), 0.0)
     # Armed: below threshold, beyond tolerance, since the last spike or the end of refractoriness.
     below = config.model.spike_condition(jax.lax.stop_gradient(y), plain.params) < -landed.close * jnp.abs(ends.slope1)
     anew = (kind == SPIKE) | (kind == REFRACTORY)

@@ -3,7 +3,7 @@
 A turn starts at (t, y) and takes one solver step of length h, then perhaps a jump. What `h` depends on is what its kind
 says, and that is all there is to the derivative through spikes and landmarks:
 
-    FREE             h is a constant
+    FREE             h is a constant (with a constant-step controller its end is: h = end - t, so dh = -dt)
     SPIKE, OVERFLOW  h solves spike_condition(step(t, y, h)) = 0, so dh = -dg / (dg/dh)   (implicit function theorem)
     END and above    h = landmark - t, so dh = d landmark - dt
 
@@ -101,7 +101,8 @@ def advance(
         _, dg = jax.jvp(condition, (y1, start.params), (dy, d.params))
         _, g_rate = jax.jvp(lambda y: condition(y, start.params), (y1,), (y_rate,))
         crossing = (kind == SPIKE) | (kind == OVERFLOW)
-        dh_landmark = jnp.where(kind >= END, d.landmark - d.t, jnp.zeros_like(h))
+        landing = (kind >= END) | ((kind == FREE) & (not config.adaptive))
+        dh_landmark = jnp.where(landing, d.landmark - d.t, jnp.zeros_like(h))
         dh = jnp.where(crossing, -dg / jnp.where(crossing, g_rate, jnp.ones_like(h)), dh_landmark)
         return (t1, h, y1), (d.t + dh, dh, jax.tree.map(lambda a, b: a + b * dh, dy, y_rate))
 
@@ -111,6 +112,8 @@ def advance(
 def landmark(config: Config, inputs: Inputs, row: Row, refrac_until: Scalar) -> Scalar:
     """Return the time of the landmark that a turn landed on (t1 where it landed on none)."""
     time = inputs.t1
+    if not config.adaptive:
+        time = jnp.where(row.kind == FREE, jax.lax.stop_gradient(row.t + row.h), time)
     if config.refractory:
         time = jnp.where(row.kind == REFRACTORY, refrac_until, time)
     for j, clock in enumerate(combine_stim(config, inputs.stim).clocks()):
