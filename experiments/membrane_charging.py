@@ -143,7 +143,7 @@ def draw(
     train_error.set(title="Error of the spike times", xlabel="spike number", ylabel="|simulated - closed form| (ms)")
     train_error.set(ylim=(1e-15, None))
     for ax in (charge, train, charge_error, train_error):
-        ax.legend(fontsize=7, ncol=len(tols) if ax is train_error else 1)
+        ax.legend(fontsize=7, ncol=len(tols) if ax is train_error else 1, columnspacing=1, handlelength=1.5)
         ax.grid(alpha=0.3)
     return figure
 

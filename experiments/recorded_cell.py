@@ -190,11 +190,12 @@ def draw(rec: Recording, sols: Any, reset: float, ranking: Ranking, best: Score,
                                    height_ratios=(1.2, 1.2, 1.1))  # fmt: skip
     line = line_with_spikes(rec.ts, sols.states.v[held_out], sols.spike_times[held_out], 20.0, reset)
     start, stop = rec.change_times[1] - 50, rec.change_times[1] + 600
-    panels["v"].plot(rec.ts, rec.voltage[held_out], lw=0.8, color="k", label="cell")
-    panels["v"].plot(*line, lw=0.9, color="tab:red", label="best model (spikes drawn to 20 mV)")
-    panels["v"].set(title=f"Sweep held out, step of {rec.amplitude[held_out]:.3f} nA", xlim=(start, stop))
+    panels["v"].plot(rec.ts, rec.voltage[held_out], lw=0.8, color="k")
+    panels["v"].plot(*line, lw=0.9, color="tab:red")  # its spikes drawn to 20 mV
+    panels["v"].set(
+        title=f"Sweep held out, {rec.amplitude[held_out]:.3f} nA: cell (black), best model (red)", xlim=(start, stop)
+    )
     panels["v"].set(xlabel="time (ms)", ylabel="membrane potential (mV)")
-    panels["v"].legend(loc="center left", fontsize=8)
     for k, train in enumerate(np.asarray(sols.spike_times)):
         panels["raster"].plot(rec.spike_times[k], np.full(len(rec.spike_times[k]), k + 0.17), "|", ms=13, color="k")
         panels["raster"].plot(train, np.full(len(train), k - 0.17), "|", ms=13, color="tab:red")

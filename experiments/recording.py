@@ -54,9 +54,10 @@ def load(path: Path) -> Recording:
 def read_arrays(path: Path) -> dict[str, Any]:
     try:
         with open(path, "rb") as stream:  # np.load does not close a file that it cannot read
+            if not zipfile.is_zipfile(stream):
+                raise BadInput(f"{path} is not an npz file. Wanted: an npz file with {WANTED}.")
+            stream.seek(0)
             file = np.load(stream)
-            if not isinstance(file, np.lib.npyio.NpzFile):
-                raise BadInput(f"{path} holds one array, not named ones. Wanted an npz file with {WANTED}.")
             missing = [name for name in ARRAYS if name not in file.files]
             if missing:
                 raise BadInput(f"{path} lacks {', '.join(missing)}. Wanted: {WANTED}.")

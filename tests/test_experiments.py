@@ -134,7 +134,7 @@ def test_wrong_recordings_are_refused_in_a_sentence(tmp_path):
         with pytest.raises(common.BadInput):
             recording.load(path)
     np.save(tmp_path / "one.npy", np.zeros(3))
-    with pytest.raises(common.BadInput, match="holds one array"):
+    with pytest.raises(common.BadInput, match="is not an npz file"):
         recording.load(tmp_path / "one.npy")
     with pytest.raises(common.BadInput, match="half the shortest"):
         recorded_cell.main(delta=6.0, smoke=True, out=str(tmp_path / "out"))

@@ -83,6 +83,7 @@ def test_constant_steps_have_the_derivative_of_their_own_discretisation(name):
 def test_unrolled_is_the_same_method_in_diffeqsolve():
     term = dfx.ODETerm(lambda t, y, args: (-y[1] + jnp.sin(t), y[0]))
     start = (jnp.asarray(1.0), jnp.asarray(0.0))
+    solve: Any
     for method in (dfx.Tsit5(), dfx.Heun(), dfx.Dopri8()):
         solve = lambda solver: dfx.diffeqsolve(
             term, solver, 0.0, 3.0, None, start, saveat=dfx.SaveAt(ts=jnp.linspace(0.0, 3.0, 7)),
@@ -94,7 +95,7 @@ def test_unrolled_is_the_same_method_in_diffeqsolve():
 
 def test_predictive_controller_in_diffeqsolve():
     term = dfx.ODETerm(lambda t, y, args: -y)
-    sol = dfx.diffeqsolve(
+    sol: Any = dfx.diffeqsolve(
         term, Unrolled(), 0.0, 5.0, None, jnp.asarray(1.0), stepsize_controller=PredictiveController(1e-9, 1e-9)
     )
     np.testing.assert_allclose(sol.ys, jnp.exp(-5.0), rtol=1e-7)
