@@ -191,11 +191,13 @@ def test_derivative_between_spikes():
 
 
 def test_failures_are_values_of_their_lane():
+    huge = 1e308  # finite itself, infinite once it has driven the membrane
+
     def run(i, tau_m, width):
         params = jn.LIF.default_params(tau_m=tau_m)
         return jn.simulate_grid(jn.LIF, params, jn.pulses(i, jnp.zeros(1), width), 10.0, dt=0.5)
 
-    lanes = jnp.array([[1.0, 10.0, 1.0], [jnp.inf, 10.0, 1.0], [1.0, -10.0, 1.0], [1.0, 10.0, -1.0]])
+    lanes = jnp.array([[1.0, 10.0, 1.0], [huge, 10.0, 1.0], [1.0, -10.0, 1.0], [1.0, 10.0, -1.0]])
     sol = jax.jit(jax.vmap(run))(*lanes.T)
     codes = (
         RESULTS.successful,
@@ -207,7 +209,7 @@ def test_failures_are_values_of_their_lane():
         assert (sol.result == code).tolist() == [code is other for other in codes]
     for nan in ([jnp.nan, 10.0, 1.0], [1.0, 10.0, jnp.nan]):
         assert bool(run(*jnp.array(nan)).result == RESULTS.bad_stimulus)
-    runaway = jn.simulate_grid(jn.LIF, jn.LIF.default_params(tau_refrac=0.0), jnp.inf, 10.0, dt=0.5)
+    runaway = jn.simulate_grid(jn.LIF, jn.LIF.default_params(tau_refrac=0.0), huge, 10.0, dt=0.5)
     assert bool(runaway.result == RESULTS.nonfinite_state) and int(runaway.num_spikes) == 0
     no_threshold = jn.simulate_grid(Counter, default_params(top=jnp.nan), 1.0, 10.0, dt=0.5)
     assert bool(no_threshold.result == RESULTS.bad_parameters)
