@@ -84,8 +84,8 @@ class PredictiveController(dfx.AbstractAdaptiveStepSizeController):
     """Step-size control that extrapolates the trend of the optimal step.
 
     With e the error in units of atol + rtol (|y| + time_scale |dy/dt|), root mean square over the state, and k the order
-    of the error, the optimal step is h_opt = h e^(-1/k), and the next one is 0.87 h_opt min(1, h_opt / h_opt of the step
-    before). The last factor foresees the shrinking steps of a spike's upstroke, where control by the last error alone
+    of the error, the optimal step is h_opt = h e^(-1/k), and the next one is 0.85 h_opt min(1, h_opt / h_opt of the step
+    before); a step is rejected where e > 2. The last factor foresees the shrinking steps of a spike's upstroke, where control by the last error alone
     rejects every third. The term with dy/dt says that an error along the flow is a shift in time: through the upstroke,
     where |dy/dt| is a hundred mV/ms, errors that move a spike by rtol * time_scale may pass. `time_scale = 0` is the usual norm.
 
@@ -124,13 +124,13 @@ class PredictiveController(dfx.AbstractAdaptiveStepSizeController):
             return error * h / (h * size + moved + tiny)  # both sides times h: |dy/dt| is |y1 - y0| / h
 
         square = _mean_square(jax.tree.map(scaled, y0, y1_candidate, y_error))
-        keep = square <= 1.0
+        keep = square <= 4.0
         # The clip keeps the bits those of a normal number; NaN and inf count as a huge error.
         square = jnp.where(square < 1e20, jnp.maximum(square, 1e-20), 1e20)
         optimal = h * rough_power(square, -0.5 / float(error_order))
         trend = jnp.where(optimal < previous, optimal / jnp.where(previous > 0, previous, 1.0), 1.0)
-        accepted = jnp.clip(0.87 * optimal * trend, 0.2 * h, 10.0 * h)
-        rejected = jnp.clip(0.87 * optimal, 0.1 * h, 0.9 * h)
+        accepted = jnp.clip(0.85 * optimal * trend, 0.2 * h, 10.0 * h)
+        rejected = jnp.clip(0.85 * optimal, 0.1 * h, 0.9 * h)
         state = jnp.where(keep, optimal, previous)
         start = jnp.where(keep, t1, t0)
         return keep, start, start + jnp.where(keep, accepted, rejected), False, state, dfx.RESULTS.successful

@@ -47,7 +47,7 @@ def landing(config: Config, settings: Settings, now: Carry, tried: Tried) -> Lan
     ends = tried.ends
     close = resolution(config, settings) * jnp.where(now.h_seen != 0, jnp.abs(now.h_seen), tried.h)
     correction = -ends.g1 / jnp.where(ends.slope1 > 0, ends.slope1, 1.0)
-    near = (ends.slope1 > 0) & (jnp.abs(correction) <= close)
+    near = (ends.slope1 > 0) & (jnp.abs(correction) <= 10 * close)
     return Landing(correction, near, close)
 
 
@@ -130,7 +130,7 @@ def follow(
     return now._replace(
         proposal=jnp.where(told, tried.proposal, now.proposal),
         controller_state=where(told, tried.controller_state, now.controller_state),
-        shadow=jnp.where(kind == FREE, tried.shadow, jnp.where(kind < FREE, now.shadow, 1.0)),
+        contrast=jnp.where(kind == FREE, tried.contrast, jnp.where(kind < FREE, now.contrast, 1.0)),
         h_locate=h_locate, h_seen=h_seen,
         armed=jnp.where(anew, below, now.armed | ((kind >= FREE) & below)),
         held=(now.held | (kind == SPIKE)) & (kind != REFRACTORY) if config.refractory else now.held,
