@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxneuro.hybrid.attempt import start
+from jaxneuro.hybrid.buffers import write_row, write_rows
 from jaxneuro.hybrid.loop import one_turn
 from jaxneuro.hybrid.problem import END, Carry, Config, Inputs, Row, Settings, SpikeRow
 from jaxneuro.hybrid.turn import Flow, Start, advance, step
@@ -77,7 +78,7 @@ def run_segment(
     def turn_body(state: Any) -> Any:
         carry, turn, used, within, block = state
         carry, written = record(carry, used)
-        block = jax.tree.map(lambda b, x: jax.lax.dynamic_update_index_in_dim(b, x, within, 0), block, written)
+        block = write_row(block, written, within)
         return carry, turn + 1, used + 1, within + 1, block
 
     def in_segment(state: Any) -> BoolScalar:
@@ -91,8 +92,7 @@ def run_segment(
         carry, turn, used, _, block = jax.lax.while_loop(
             in_block, turn_body, (carry, turn, used, jnp.zeros((), jnp.int32), block)
         )
-        put = lambda b, x: jax.lax.dynamic_update_slice_in_dim(b, x, first, 0)
-        return carry, turn, used, jax.tree.map(put, buffers, block)
+        return carry, turn, used, write_rows(buffers, block, first)
 
     zero = jnp.zeros((), jnp.int32)
     return jax.lax.while_loop(in_segment, block_body, (carry, turn, zero, buffers))
@@ -112,7 +112,7 @@ def collect_spikes(spike_times: SpikeTimes, before: IntScalar, carry: Carry, row
 
     def body(state: Any) -> Any:
         j, at, backwards = state
-        backwards = jax.lax.dynamic_update_index_in_dim(backwards, rows.t[at], j, 0)
+        backwards = write_row(backwards, rows.t[at], j)
         return j + 1, jnp.maximum(rows.previous[at], 0), backwards
 
     j, at = jnp.zeros((), jnp.int32), jnp.maximum(carry.last_spike_row, 0)
@@ -172,10 +172,7 @@ def run(config: Config, inputs: Inputs, settings: Settings, *, tape: bool) -> Pr
 
     def body(progress: Progress) -> Progress:
         carry0 = progress.carry._replace(last_spike_row=jnp.full((), -1, jnp.int32))
-        checkpoints = jax.tree.map(
-            lambda b, x: jax.lax.dynamic_update_index_in_dim(b, x, progress.segment, 0),
-            progress.checkpoints, carry0 if tape else None,
-        )  # fmt: skip
+        checkpoints = write_row(progress.checkpoints, carry0 if tape else None, progress.segment)
         carry, turn, used, buffers = run_segment(config, inputs, settings, carry0, progress.turn, progress.buffers)
         spike_times = collect_spikes(progress.spike_times, carry0.num_spikes, carry, buffers.spikes)
         samples = progress.samples
