@@ -1,4 +1,4 @@
-"""Writing rows of a buffer in place.
+"""Writing rows of a buffer in place, and reading them.
 
 JAX batches `dynamic_update_slice` as a scatter, which XLA turns back into one with masks and bounds checks around it: three
 kernels more a row. A buffer here is written at the loop counter, which is the same for all lanes, so a batch of rows is one
@@ -45,3 +45,8 @@ def write_rows(buffers: Any, rows: Any, index: IntScalar) -> Any:
 def write_row(buffers: Any, row: Any, index: IntScalar) -> Any:
     """Return the pytree `buffers` with one row, a pytree without the leading axis, written at `index`."""
     return write_rows(buffers, jax.tree.map(lambda x: jnp.asarray(x)[None], row), index)
+
+
+def read_row(buffers: Any, index: IntScalar) -> Any:
+    """Return the row at `index`, a pytree without the leading axis."""
+    return jax.tree.map(lambda b: jax.lax.dynamic_index_in_dim(b, index, 0, keepdims=False), buffers)

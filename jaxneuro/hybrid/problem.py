@@ -31,6 +31,7 @@ class Config:
     dtype: Any
     adaptive: bool
     throw: bool
+    num_fields: int  # of the state
 
     @property
     def refractory(self) -> bool:

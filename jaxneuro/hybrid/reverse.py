@@ -1,26 +1,32 @@
-"""The gradient of a run: walk the tape backwards once, one vjp of one turn per row.
+"""The gradient of a run: run its last tape again, walk it backwards, one vjp of one turn per row, then the one before.
 
-The last segment's tape is kept by the forward pass; the tapes of earlier segments are made again from their checkpoints.
+The forward pass keeps a checkpoint of each tape's start and no tape. So the memory of many lanes is that of one tile
+(`tiles.py`), however many lanes a `vmap` has; one run more is a small part of what the walk costs.
 """
 
+from functools import partial
 from typing import Any, NamedTuple
 
+import equinox.internal as eqxi
 import jax
 import jax.numpy as jnp
 
+from jaxneuro.hybrid.buffers import read_row
 from jaxneuro.hybrid.problem import FREE, SPIKE, Carry, Config, Inputs, Row, Settings, where
 from jaxneuro.hybrid.run import (
     BLOCK,
     Progress,
-    Segment,
     empty_segment,
+    num_rows,
     run,
     run_segment,
     sample,
     sampled_here,
 )
+from jaxneuro.hybrid.tiles import tiled
 from jaxneuro.hybrid.turn import Moving, retake
 from jaxneuro.results import RESULTS, code, from_code
+from jaxneuro.runtime import tile_lanes
 from jaxneuro.types import Array, IntScalar, SpikeTimes, State
 
 
@@ -33,25 +39,41 @@ class Outputs(NamedTuple):
     counts: tuple[Array, ...]  # num_spikes, num_steps, num_rejected, result, reached
 
 
+class Past(NamedTuple):
+    """What the backward pass needs of a run."""
+
+    checkpoints: Carry  # leading axis tapes
+    turns: IntScalar
+    num_spikes: IntScalar
+
+
 def outputs(progress: Progress) -> Outputs:
     c = progress.carry
     counts = (c.num_spikes, c.num_steps, c.num_rejected, c.result, progress.samples.reached)
     return Outputs(progress.spike_times, progress.samples.states, Moving(c.t, c.y, c.refrac_until), counts)
 
 
-def checked(config: Config, progress: Progress) -> Progress:
-    """With throw=True, raise when the lane failed. Tied to the tape, so that it runs also where the values are dead code."""
+def _run(config: Config, inputs: Inputs, settings: Settings) -> Outputs:
+    return outputs(run(config, inputs, settings, checkpoints=False))
+
+
+def _run_noting(config: Config, inputs: Inputs, settings: Settings) -> tuple[Outputs, Past]:
+    progress = run(config, inputs, settings, checkpoints=True)
+    assert progress.checkpoints is not None
+    return outputs(progress), Past(progress.checkpoints, progress.turn, progress.carry.num_spikes)
+
+
+def checked(config: Config, out: Outputs, past: Any = None) -> tuple[Outputs, Any]:
+    """With throw=True, raise when the lane failed; tied to `past` too, so that it runs also where `out` is dead code."""
     if not config.throw:
-        return progress
-    result = progress.carry.result
-    item, failed = from_code(result), result != code(RESULTS.successful)
-    buffers, times, y = item.error_if((progress.buffers, progress.spike_times, progress.carry), failed)
-    return progress._replace(buffers=buffers, spike_times=times, carry=y)
+        return out, past
+    result = out.counts[3]
+    return from_code(result).error_if((out, past), result != code(RESULTS.successful))
 
 
 def solve_forward(config: Config, inputs: Inputs, settings: Settings) -> Outputs:
     """Run; differentiable forwards (jvp, jacfwd) through the loop as it stands."""
-    return outputs(checked(config, run(config, inputs, settings, tape=False)))
+    return checked(config, tiled(partial(_run, config), tile_lanes(config.num_fields))(inputs, settings))[0]
 
 
 def solve_reverse(config: Config, inputs: Inputs, settings: Settings) -> Outputs:
@@ -62,12 +84,14 @@ def solve_reverse(config: Config, inputs: Inputs, settings: Settings) -> Outputs
         return solve_forward(config, inputs, settings)
 
     def forward(inputs: Inputs, settings: Settings) -> Any:
-        progress = checked(config, run(config, inputs, settings, tape=True))
-        return outputs(progress), (inputs, settings, progress)
+        lanes = tile_lanes(config.num_fields)
+        out, past = checked(config, *tiled(partial(_run_noting, config), lanes)(inputs, settings))
+        return out, (inputs, settings, past)
 
     def backward(residuals: Any, cotangent: Outputs) -> Any:
-        inputs, settings, progress = residuals
-        return _backward(config, inputs, settings, progress, cotangent), None
+        cotangent = cotangent._replace(counts=())  # whole numbers have none
+        lanes = tile_lanes(config.num_fields, backward=True)
+        return tiled(partial(_backward, config), lanes)(*residuals, cotangent), None
 
     solve.defvjp(forward, backward)
     return solve(inputs, settings)
@@ -88,32 +112,24 @@ class Pull(NamedTuple):
     rows: Moving | None
 
 
-def _backward(config: Config, inputs: Inputs, settings: Settings, progress: Progress, cotangent: Outputs) -> Inputs:
-    carry = progress.carry
-    zeros = jax.tree.map(jnp.zeros_like, inputs)
-    adjoint = Adjoint(cotangent.final, zeros, carry.num_spikes)
-    assert progress.checkpoints is not None and progress.buffers.tape is not None
-
-    def segment_start(segment: IntScalar) -> Carry:
-        return jax.tree.map(lambda b: jax.lax.dynamic_index_in_dim(b, segment, 0, keepdims=False), progress.checkpoints)
+def _backward(config: Config, inputs: Inputs, settings: Settings, past: Past, cotangent: Outputs) -> Inputs:
+    rows = num_rows(config, True)
+    adjoint = Adjoint(cotangent.final, jax.tree.map(jnp.zeros_like, inputs), past.num_spikes)
 
     def body(state: Any) -> Any:
-        segment, used, tape, carry, adjoint = state
-        carry0 = segment_start(segment)
-        rows, adjoint = _pull_samples(config, settings, inputs, tape, used, carry0, carry, segment, cotangent, adjoint)
-        adjoint = _walk(config, inputs, settings, tape, used, Pull(cotangent.spike_times, rows), adjoint)
-        # Make the tape of the segment before; at the first one there is nothing to do, and no turn is taken.
-        before = jnp.maximum(segment - 1, 0)
-        again = segment_start(before)
-        ended = jnp.where(segment > 0, again.result, code(RESULTS.successful)).astype(jnp.int32)
-        buffers = Segment(empty_segment(config, again, True).spikes, tape)
-        again, _, used, buffers = run_segment(
-            config, inputs, settings, again._replace(result=ended), jnp.zeros((), jnp.int32), buffers
-        )
-        return segment - 1, used, buffers.tape, again, adjoint
+        number, buffers, adjoint = state
+        carry0 = read_row(past.checkpoints, number)
+        carry, _, used, buffers = run_segment(config, inputs, settings, carry0, number * rows, buffers)
+        tape = buffers.tape
+        of_rows, adjoint = _pull_samples(config, settings, inputs, tape, used, carry0, carry, number, cotangent, adjoint)
+        adjoint = _walk(config, inputs, settings, tape, used, Pull(cotangent.spike_times, of_rows), adjoint)
+        return number - 1, buffers, adjoint
 
-    state = (progress.segment - 1, progress.used, progress.buffers.tape, carry, adjoint)
-    *_, adjoint = jax.lax.while_loop(lambda s: s[0] >= 0, body, state)
+    # The same for all lanes, so that under `vmap` the loop's predicate stays a scalar. The checkpoint of a tape that a lane
+    # did not need is zeros: a lane that has ended.
+    last = eqxi.unvmap_max((past.turns + rows - 1) // rows) - 1
+    buffers = empty_segment(config, read_row(past.checkpoints, jnp.zeros((), jnp.int32)), spikes=False, tape=True)
+    *_, adjoint = jax.lax.while_loop(lambda s: s[0] >= 0, body, (last, buffers, adjoint))
     gathered, moving = adjoint.inputs, adjoint.moving
     return gathered._replace(
         t0=gathered.t0 + moving.t,
@@ -123,15 +139,15 @@ def _backward(config: Config, inputs: Inputs, settings: Settings, progress: Prog
 
 
 def _pull_samples(
-    config: Config, settings: Settings, inputs: Inputs, tape: Row, used: IntScalar, carry0: Carry, carry: Carry,
+    config: Config, settings: Settings, inputs: Inputs, tape: Any, used: IntScalar, carry0: Carry, carry: Carry,
     segment: IntScalar, cotangent: Outputs, adjoint: Adjoint,
 ) -> tuple[Moving | None, Adjoint]:  # fmt: skip
     """Return the cotangents of a segment's rows from the samples taken there, and add those of the inputs."""
     if inputs.ts.shape[0] == 0:
         return None, adjoint
-    here = sampled_here(inputs, carry0, carry, segment)
+    here = sampled_here(jax.lax.stop_gradient(inputs), carry0, carry, segment)
     states = jax.tree.map(lambda c: jnp.where(here, c, 0.0), cotangent.states)
-    take = lambda inputs, t, y: sample(config, settings, inputs, tape._replace(t=t, y=y), used)
+    take = lambda inputs, t, y: sample(config, settings, inputs, tape._replace(t=t, y=y), used, here)
     _, vjp = jax.vjp(take, inputs, tape.t, tape.y)
     of_inputs, t, y = vjp(states)
     adjoint = adjoint._replace(inputs=jax.tree.map(jnp.add, adjoint.inputs, of_inputs))
@@ -148,7 +164,6 @@ def _walk(
     adjoint: Adjoint,
 ) -> Adjoint:
     """Walk one segment's tape backwards. Rows are read in blocks, for the same reason as they are written so."""
-    at = lambda tree, i: jax.tree.map(lambda b: jax.lax.dynamic_index_in_dim(b, i, 0, keepdims=False), tree)
     cut = lambda tree, i: jax.tree.map(lambda b: jax.lax.dynamic_slice_in_dim(b, i, BLOCK, 0), tree)
 
     def block_body(state: Any) -> Any:
@@ -158,7 +173,7 @@ def _walk(
 
         def row_body(state: Any) -> Any:
             i, adjoint = state
-            row, rows = at(block, i - first)
+            row, rows = read_row(block, i - first)
             return i - 1, _turn_back(config, inputs, settings, row, pull.spike_times, rows, adjoint)
 
         return jax.lax.while_loop(lambda s: s[0] >= first, row_body, (last, adjoint))

@@ -13,6 +13,7 @@ from jax.core import Tracer
 from jaxneuro.hybrid import prepare
 from jaxneuro.hybrid.problem import Config, Inputs
 from jaxneuro.hybrid.reverse import Outputs, solve_forward, solve_reverse
+from jaxneuro.hybrid.run import step_times
 from jaxneuro.model import NeuronModel
 from jaxneuro.results import RESULTS, from_code
 from jaxneuro.stimuli import Stimulus
@@ -117,13 +118,15 @@ def simulate(
         stop_after = jnp.asarray(stop_after, jnp.int32)
     stim_arrays, stim = eqx.partition(prepare.stimulus(current, dtype), eqx.is_inexact_array)
     arrays, (solver, controller) = prepare.split((solver, controller))
+    state0 = prepare.initial_state(model, params, state0, dtype)
     config = Config(
         model=model, solver=solver, controller=controller, stim=stim, max_spikes=max_spikes,
         max_steps=prepare.positive("max_steps", max_steps), tape_steps=prepare.positive("tape_steps", tape_steps),
         dtype=dtype, adaptive=isinstance(controller, dfx.AbstractAdaptiveStepSizeController), throw=throw is True,
+        num_fields=len(jax.tree.leaves(state0)),
     )  # fmt: skip
     inputs = Inputs(
-        params, stim_arrays, t0, t1, prepare.initial_state(model, params, state0, dtype),
+        params, stim_arrays, t0, t1, state0,
         t0 if refrac_until0 is None else cast("refrac_until0", refrac_until0), jnp.zeros(0, dtype) if save is None else save.ts,
     )  # fmt: skip
     dt0 = None if dt0 is None else cast("dt0", dt0)
@@ -162,19 +165,8 @@ def _solution(inputs: Inputs, out: Outputs) -> SpikeSolution:
 
 @eqx.filter_jit
 def _step_times(config: Config, inputs: Inputs, arrays: Any, dt0: Any, stop_after: Any) -> Times:
-    """Return the ends of all accepted steps (max_steps,), padded with inf."""
-    from jaxneuro.hybrid.problem import FREE
-    from jaxneuro.hybrid.run import run
-
     stim = eqx.combine(inputs.stim, config.stim)
-    settings = prepare.settings_of(config, inputs, stim, arrays, dt0, stop_after, False)
-    whole = dataclasses.replace(config, tape_steps=config.max_steps)
-    progress = run(whole, inputs, settings, tape=True)
-    tape = progress.buffers.tape
-    assert tape is not None
-    number = jnp.arange(tape.t.shape[0])
-    kept = (number < progress.used) & (tape.kind >= FREE) & (tape.h > 0)
-    return jnp.sort(jnp.where(kept, progress.buffers.spikes.t, jnp.inf))[: config.max_steps]
+    return step_times(config, inputs, prepare.settings_of(config, inputs, stim, arrays, dt0, stop_after, False))
 
 
 def _warn_tolerance(controller: Any, dtype: Any) -> None:
