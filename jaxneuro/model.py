@@ -90,7 +90,7 @@ def make_params(kind: type[_P], defaults: Mapping[str, float], overrides: Mappin
 def check_model(model: NeuronModel) -> list[str]:
     """Run the model contract on a record and say in sentences what is wrong.
 
-    Evaluates every function once at the default parameters and state, in float64 (where enabled) and float32.
+    Evaluates every function at the default parameters and state, in float64 (where enabled) and float32, and traces it.
 
     Args:
         model: the record to check, your own or one of `jn.ALL_MODELS`.
@@ -113,9 +113,33 @@ def check_model(model: NeuronModel) -> list[str]:
     return list(dict.fromkeys(problems + _check_overrides(model) + _check_name(model)))
 
 
+def _check_traceable(model: NeuronModel, params: Params, state: State, t: Scalar, current: Scalar) -> list[str]:
+    calls = {
+        "init_state": (model.init_state, params),
+        "vector_field": (model.vector_field, t, state, params, current),
+        "spike_condition": (model.spike_condition, state, params),
+        "reset": (model.reset, state, params),
+        "refractory": (lambda p: model.refractory and model.refractory(p).duration, params),
+        "constraints": (lambda p: model.constraints and dict(model.constraints(p)), params),
+    }
+    problems = []
+    for name, (fn, *args) in calls.items():
+        try:
+            jax.eval_shape(fn, *args)
+        except jax.errors.JAXTypeError as error:
+            problems.append(
+                f"{name} cannot be traced, so it fails under jit, vmap and grad ({type(error).__name__}): it turns a value into "
+                "a Python or NumPy one, as `if`, `float`, `math` and `np` do. Use jnp.where and functions of jnp."
+            )
+    return problems
+
+
 def _check_at(model: NeuronModel, params: Params, dtype: Any) -> list[str]:
     t, current = jnp.zeros((), dtype), jnp.zeros((), dtype)
     state = model.init_state(params)
+    untraceable = _check_traceable(model, params, state, t, current)
+    if untraceable:
+        return untraceable
     problems = _check_scalars("default_params()", params, dtype) + _check_scalars("init_state(params)", state, dtype)
     like_state = {
         "vector_field(t, state, params, current)": model.vector_field(t, state, params, current),

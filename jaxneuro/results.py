@@ -1,10 +1,12 @@
 """How a run can end, one sentence per code."""
 
+from collections.abc import Iterable
 from typing import Any
 
 import equinox as eqx
+import jax.numpy as jnp
 
-from jaxneuro.types import IntScalar
+from jaxneuro.types import BoolScalar, IntScalar
 
 
 class RESULTS(eqx.Enumeration):
@@ -35,7 +37,10 @@ class RESULTS(eqx.Enumeration):
         "The stimulus is not finite, or its times are out of order: sample times must not decrease, "
         "pulse widths must be >= 0."
     )
-    bad_times = "The times are not valid: t0 <= t1, both finite; saveat.ts not decreasing and inside [t0, t1]; dt0 > 0."
+    bad_times = (
+        "The times are not valid: t0 <= t1, both finite; saveat.ts not decreasing and inside [t0, t1]; dt0 > 0; the times of "
+        "diffrax.StepTo increasing from t0 to t1."
+    )
     bad_state = "The initial state (or refrac_until0) is not finite."
 
 
@@ -66,3 +71,8 @@ def from_code(number: IntScalar) -> Any:
     for i, item in enumerate(CODES[1:], start=1):
         result = RESULTS.where(number == i, item, result)
     return result
+
+
+def every(checks: Iterable[Any]) -> BoolScalar:
+    """Return whether all entries of all checks hold (True where there are none)."""
+    return jnp.all(jnp.stack([jnp.asarray(True), *(jnp.all(x) for x in checks)]))

@@ -85,9 +85,10 @@ class PredictiveController(dfx.AbstractAdaptiveStepSizeController):
 
     With e the error in units of atol + rtol (|y| + time_scale |dy/dt|), root mean square over the state, and k the order
     of the error, the optimal step is h_opt = h e^(-1/k), and the next one is 0.85 h_opt min(1, h_opt / h_opt of the step
-    before); a step is rejected where e > 2. The last factor foresees the shrinking steps of a spike's upstroke, where control by the last error alone
-    rejects every third. The term with dy/dt says that an error along the flow is a shift in time: through the upstroke,
-    where |dy/dt| is a hundred mV/ms, errors that move a spike by rtol * time_scale may pass. `time_scale = 0` is the usual norm.
+    before); a step is rejected where e > 2. The last factor foresees the shrinking steps of a spike's upstroke, where
+    control by the last error alone rejects every third. The term with dy/dt says that an error along the flow is a shift in
+    time: through the upstroke, where |dy/dt| is a hundred mV/ms, errors that move a spike by rtol * time_scale may pass.
+    `time_scale = 0` is the usual norm.
 
     Source: Gustafsson (1994), ACM Trans. Math. Softw. 20:496, doi:10.1145/198429.198437. Deviation: the trend may only
     shorten the step, and the power is rounded to 7 %.

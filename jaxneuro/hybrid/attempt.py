@@ -12,7 +12,6 @@ import jax.numpy as jnp
 from jaxneuro.hybrid.locate import Ends
 from jaxneuro.hybrid.problem import CLOCK, END, REFRACTORY, Carry, Config, Inputs, Settings, combine_stim
 from jaxneuro.hybrid.turn import Flow, breakpoint_at, rate, step
-from jaxneuro.results import RESULTS, RUNNING, code
 from jaxneuro.solvers import rough_power
 from jaxneuro.types import Array, BoolScalar, Int, Scalar, State
 
@@ -57,20 +56,21 @@ def start(config: Config, inputs: Inputs, settings: Settings) -> Carry:
     held = (plain.refrac_until0 > plain.t0) if config.refractory else jnp.asarray(False)
     flow = Flow(plain.params, plain.stim, held, positions)
     term = dfx.ODETerm(lambda t, y, args: rate(config, args, jnp.asarray(t, dtype), y))
+    # (StepTo checks its ends itself, by raising; here they are a result of their lane.)
+    ends = (controller.ts[0], controller.ts[-1]) if isinstance(controller, dfx.StepTo) else (plain.t0, plain.t1)
     end, controller_state = controller.init(
-        term, plain.t0, plain.t1, plain.state0, settings.dt0, flow, solver.func, solver.error_order(term)
+        term, *ends, plain.state0, settings.dt0, flow, solver.func, solver.error_order(term)
     )
     controller_state = jax.tree.map(jnp.asarray, controller_state)  # diffrax's may hold Python numbers
     proposal = jnp.asarray(end - plain.t0 if config.adaptive else end, dtype)
     g, slope = guard(config, flow, plain.t0, plain.state0)
     armed = g < -resolution(config, settings) * jnp.abs(slope) * (end - plain.t0)
     zero, count = jnp.zeros((), dtype), jnp.zeros((), jnp.int32)
-    finished = (settings.result0 == RUNNING) & (plain.t1 <= plain.t0)
     return Carry(
         t=inputs.t0, t_low=zero, y=inputs.state0, refrac_until=inputs.refrac_until0, proposal=proposal,
         controller_state=controller_state, contrast=zero + 1, h_locate=zero, h_seen=zero, armed=armed, held=held,
         positions=positions, num_spikes=count, last_spike_row=count - 1, num_steps=count,
-        num_rejected=count, result=jnp.where(finished, code(RESULTS.successful), settings.result0).astype(jnp.int32),
+        num_rejected=count, result=settings.result0.astype(jnp.int32),
     )  # fmt: skip
 
 
@@ -89,6 +89,7 @@ def next_landmark(config: Config, inputs: Inputs, carry: Carry) -> tuple[Scalar,
             jnp.where(carry.positions[j] < clock.shape[0], breakpoint_at(clock, carry.positions[j]), jnp.inf),
         )
         for j, clock in enumerate(combine_stim(config, inputs.stim).clocks())
+        if clock.shape[0]
     ]
     if config.refractory:
         candidates.append((REFRACTORY, jnp.where(carry.held, carry.refrac_until, jnp.inf)))
@@ -159,6 +160,8 @@ def try_step(config: Config, inputs: Inputs, settings: Settings, carry: Carry) -
     ends = Ends(*guard(config, flow, carry.t, carry.y), *guard(config, flow, carry.t + h, y1), h)
     solver, controller = eqx.combine((settings.solver, settings.controller), (config.solver, config.controller))
     bad = lambda e: jnp.where(jnp.isnan(e) | ~solver_ok, jnp.inf, e)
+    # Where the step overflowed, its own size must not scale an infinite error down to NaN, which no controller answers.
+    sane = lambda new, old: jnp.where(jnp.isfinite(new), new, old)
     # An adaptive controller knows lengths only (and keeps its digits in float32); a fixed one counts absolute ends.
     t0, t1 = (jnp.zeros_like(h), h) if config.adaptive else (carry.t, carry.t + h)
     order = solver.error_order(dfx.ODETerm(lambda t, y, args: y))
@@ -166,7 +169,7 @@ def try_step(config: Config, inputs: Inputs, settings: Settings, carry: Carry) -
         t0,
         t1,
         carry.y,
-        y1,
+        jax.tree.map(sane, y1, carry.y),
         flow,
         None if error is None else jax.tree.map(bad, error),
         order,

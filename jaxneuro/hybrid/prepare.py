@@ -8,12 +8,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxneuro.hybrid.problem import Config, Inputs, Settings
+from jaxneuro.hybrid.problem import Config, Inputs, Settings, where
 from jaxneuro.model import NeuronModel
-from jaxneuro.results import RESULTS, RUNNING, code
+from jaxneuro.results import RESULTS, RUNNING, code, every
 from jaxneuro.solvers import Unrolled, default_controller, resolve_solver
 from jaxneuro.stimuli import Stimulus, as_stimulus
-from jaxneuro.types import Array, IntScalar, Params, State
+from jaxneuro.types import Array, IntScalar, Params, State, Times
 
 
 def float_dtype(params: Params) -> Any:
@@ -138,26 +138,25 @@ def solver_and_controller(solver: Any, controller: Any, dt0: Any, dtype: Any) ->
     return solver, controller
 
 
-def initial_result(config: Config, inputs: Inputs, stim: Stimulus, dt0: Array | None, padded: bool) -> IntScalar:
-    """Return RUNNING, or the code of the first thing wrong with the values."""
-    no_nan = lambda tree: jnp.all(jnp.stack([~jnp.isnan(x) for x in jax.tree.leaves(tree)]))
+def initial_result(
+    config: Config, inputs: Inputs, stim: Stimulus, controller: Any, dt0: Array | None, asked: Times
+) -> IntScalar:
+    """Return RUNNING, or the code of the first thing wrong with the values; `asked` are the user's own sample times."""
     constraints = config.model.constraints(inputs.params) if config.model.constraints else {}
-    good_params = jnp.all(jnp.stack([no_nan(inputs.params), *constraints.values()]))
-    leaves = [jnp.all(~jnp.isnan(x)) for x in jax.tree.leaves(inputs.stim)]
-    good_stim = jnp.all(jnp.stack([stim.valid(), *leaves]))
-    t0, t1, ts = inputs.t0, inputs.t1, inputs.ts
-    good_times = jnp.isfinite(t0) & jnp.isfinite(t1) & (t0 <= t1)
-    if not padded:
-        good_times &= jnp.all(jnp.diff(ts) >= 0) & jnp.all((ts >= t0) & (ts <= t1))
+    good_params = every([*(~jnp.isnan(x) for x in jax.tree.leaves(inputs.params)), *constraints.values()])
+    t0, t1 = inputs.t0, inputs.t1
+    times = [jnp.isfinite(t0), jnp.isfinite(t1), t0 <= t1, jnp.diff(asked) >= 0, (asked >= t0) & (asked <= t1)]
     if dt0 is not None:
-        good_times &= dt0 > 0
-    state = [jnp.isfinite(x) for x in jax.tree.leaves(inputs.state0)]
-    good_state = jnp.all(jnp.stack([*state, jnp.isfinite(inputs.refrac_until0)]))
+        times.append(dt0 > 0)
+    if isinstance(controller, dfx.StepTo):
+        steps = controller.ts
+        times += [steps[0] == t0, steps[-1] == t1, jnp.diff(steps) > 0]
+    good_state = every([jnp.isfinite(x) for x in [*jax.tree.leaves(inputs.state0), inputs.refrac_until0]])
     result = jnp.asarray(RUNNING, jnp.int32)
     for good, item in (
         (good_state, RESULTS.bad_state),
-        (good_times, RESULTS.bad_times),
-        (good_stim, RESULTS.bad_stimulus),
+        (every(times), RESULTS.bad_times),
+        (stim.valid(), RESULTS.bad_stimulus),
         (good_params, RESULTS.bad_parameters),
     ):
         result = jnp.where(good, result, code(item))
@@ -165,7 +164,23 @@ def initial_result(config: Config, inputs: Inputs, stim: Stimulus, dt0: Array | 
 
 
 def settings_of(
-    config: Config, inputs: Inputs, stim: Stimulus, arrays: Any, dt0: Any, stop_after: Any, padded: bool
+    config: Config, inputs: Inputs, stim: Stimulus, arrays: Any, dt0: Any, stop_after: Any, asked: Times
 ) -> Settings:
     solver, controller = arrays
-    return Settings(solver, controller, dt0, stop_after, initial_result(config, inputs, stim, dt0, padded))
+    whole = eqx.combine(controller, config.controller)
+    result0 = initial_result(config, inputs, stim, whole, dt0, asked)
+    return jax.lax.stop_gradient(Settings(solver, controller, dt0, stop_after, result0))
+
+
+def harmless(config: Config, inputs: Inputs, result0: IntScalar) -> Inputs:
+    """Return the inputs, with those of a lane that cannot start replaced by ones that no solver trips over.
+
+    Such a lane takes no turn, but under `vmap` its steps are computed (and masked) all the same: a linear solver that meets
+    a NaN raises for the whole batch, and zero times NaN is NaN in a gradient.
+    """
+    params = jax.tree.map(lambda x: jnp.asarray(x, config.dtype), config.model.default_params())
+    if jax.tree.structure(params) != jax.tree.structure(inputs.params):
+        params = inputs.params
+    zeros: Inputs = jax.tree.map(jnp.zeros_like, inputs)
+    safe = zeros._replace(params=params, state0=config.model.init_state(params))
+    return where(result0 == RUNNING, inputs, safe)

@@ -121,7 +121,9 @@ def _backward(config: Config, inputs: Inputs, settings: Settings, past: Past, co
         carry0 = read_row(past.checkpoints, number)
         carry, _, used, buffers = run_segment(config, inputs, settings, carry0, number * rows, buffers)
         tape = buffers.tape
-        of_rows, adjoint = _pull_samples(config, settings, inputs, tape, used, carry0, carry, number, cotangent, adjoint)
+        of_rows, adjoint = _pull_samples(
+            config, settings, inputs, tape, used, carry0, carry, number, cotangent, adjoint
+        )
         adjoint = _walk(config, inputs, settings, tape, used, Pull(cotangent.spike_times, of_rows), adjoint)
         return number - 1, buffers, adjoint
 

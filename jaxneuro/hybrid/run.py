@@ -155,7 +155,7 @@ def sample(
 def sampled_here(inputs: Inputs, carry0: Carry, carry: Carry, segment: IntScalar) -> Bool[Array, " times"]:
     """Return which samples a segment that went from carry0 to carry has passed."""
     first = (segment == 0) & (inputs.ts == carry0.t)
-    return first | ((inputs.ts > carry0.t) & (inputs.ts <= carry.t))
+    return (carry0.result == RUNNING) & (first | ((inputs.ts > carry0.t) & (inputs.ts <= carry.t)))
 
 
 def run(config: Config, inputs: Inputs, settings: Settings, *, checkpoints: bool) -> Progress:

@@ -11,11 +11,12 @@ import jax.numpy as jnp
 from jax.core import Tracer
 
 from jaxneuro.hybrid import prepare
-from jaxneuro.hybrid.problem import Config, Inputs
+from jaxneuro.hybrid.problem import Config, Inputs, where
 from jaxneuro.hybrid.reverse import Outputs, solve_forward, solve_reverse
 from jaxneuro.hybrid.run import step_times
+from jaxneuro.hybrid.turn import Moving
 from jaxneuro.model import NeuronModel
-from jaxneuro.results import RESULTS, from_code
+from jaxneuro.results import RESULTS, RUNNING, from_code
 from jaxneuro.stimuli import Stimulus
 from jaxneuro.types import IntScalar, Params, Scalar, ScalarLike, SpikeTimes, State, Times
 
@@ -131,10 +132,11 @@ def simulate(
     )  # fmt: skip
     dt0 = None if dt0 is None else cast("dt0", dt0)
     forward = isinstance(adjoint, dfx.ForwardMode)
+    asked = inputs.ts
     if save is not None and save.steps:
         steps = _step_times(dataclasses.replace(config, throw=False), inputs, arrays, dt0, stop_after)
         inputs = inputs._replace(ts=jnp.sort(jnp.concatenate([inputs.ts, jax.lax.stop_gradient(steps)])))
-    sol = _simulate(config, inputs, arrays, dt0, stop_after, forward, save is not None and save.steps)
+    sol = _simulate(config, inputs, arrays, dt0, stop_after, forward, asked)
     if save is None:
         sol = sol._replace(ts=None, states=None)
     if throw is None:
@@ -144,13 +146,15 @@ def simulate(
 
 @eqx.filter_jit
 def _simulate(
-    config: Config, inputs: Inputs, arrays: Any, dt0: Any, stop_after: Any, forward: bool, padded: bool
+    config: Config, inputs: Inputs, arrays: Any, dt0: Any, stop_after: Any, forward: bool, asked: Times
 ) -> SpikeSolution:
     stim = eqx.combine(inputs.stim, config.stim)
-    settings = prepare.settings_of(config, inputs, stim, arrays, dt0, stop_after, padded)
-    settings = jax.lax.stop_gradient(settings)
+    settings = prepare.settings_of(config, inputs, stim, arrays, dt0, stop_after, asked)
     solve = solve_forward if forward else solve_reverse
-    return _solution(inputs, solve(config, inputs, settings))
+    out = solve(config, prepare.harmless(config, inputs, settings.result0), settings)
+    # A lane that could not start is left as it was given.
+    given = Moving(inputs.t0, inputs.state0, inputs.refrac_until0)
+    return _solution(inputs, out._replace(final=where(settings.result0 == RUNNING, out.final, given)))
 
 
 def _solution(inputs: Inputs, out: Outputs) -> SpikeSolution:
@@ -166,7 +170,8 @@ def _solution(inputs: Inputs, out: Outputs) -> SpikeSolution:
 @eqx.filter_jit
 def _step_times(config: Config, inputs: Inputs, arrays: Any, dt0: Any, stop_after: Any) -> Times:
     stim = eqx.combine(inputs.stim, config.stim)
-    return step_times(config, inputs, prepare.settings_of(config, inputs, stim, arrays, dt0, stop_after, False))
+    settings = prepare.settings_of(config, inputs, stim, arrays, dt0, stop_after, inputs.ts)
+    return step_times(config, prepare.harmless(config, inputs, settings.result0), settings)
 
 
 def _warn_tolerance(controller: Any, dtype: Any) -> None:

@@ -42,10 +42,11 @@ class Flow(NamedTuple):
     positions: tuple[Int[Array, ""], ...]
 
 
-def rate(config: Config, flow: Flow, t: Scalar, y: State) -> State:
-    """Return dy/dt at `t`; held fields do not move."""
-    current = combine_stim(config, flow.stim).value(t, flow.positions)
-    dy = config.model.vector_field(t, y, flow.params, current)
+def rate(config: Config, flow: Flow, t: Scalar, y: State, piece: Any = None) -> State:
+    """Return dy/dt at `t`; held fields do not move. `piece`: of the stimulus, where it is at hand."""
+    if piece is None:
+        piece = combine_stim(config, flow.stim).piece(flow.positions)
+    dy = config.model.vector_field(t, y, flow.params, piece.value(t, ()))
     if config.model.refractory is None:
         return dy
     held = config.model.refractory(flow.params).held
@@ -58,10 +59,12 @@ def step(config: Config, solver_arrays: Any, flow: Flow, t: Scalar, y: State, h:
     The solver sees time from 0 to h: in float32 the difference of two absolute times would round the step.
     """
     solver = eqx.combine(solver_arrays, config.solver)
-    term = dfx.ODETerm(lambda s, y, args: rate(config, args, t + s, y))
-    zero = jnp.zeros_like(h)
-    solver_state = solver.init(term, zero, h, y, flow)
-    y1, error, _, _, result = solver.step(term, zero, h, y, flow, solver_state, made_jump=True)
+    piece = combine_stim(config, flow.stim).piece(flow.positions)
+    # All that is differentiated goes through `args`: an implicit solver's root finder sees no closure.
+    term = dfx.ODETerm(lambda s, y, args: rate(config, args[0], args[2] + s, y, args[1]))
+    zero, args = jnp.zeros_like(h), (flow, piece, t)
+    solver_state = solver.init(term, zero, h, y, args)
+    y1, error, _, _, result = solver.step(term, zero, h, y, args, solver_state, made_jump=True)
     return y1, error, result == dfx.RESULTS.successful
 
 
@@ -117,7 +120,8 @@ def landmark(config: Config, inputs: Inputs, row: Row, refrac_until: Scalar) -> 
     if config.refractory:
         time = jnp.where(row.kind == REFRACTORY, refrac_until, time)
     for j, clock in enumerate(combine_stim(config, inputs.stim).clocks()):
-        time = jnp.where(row.kind == CLOCK + j, breakpoint_at(clock, row.positions[j]), time)
+        if clock.shape[0]:
+            time = jnp.where(row.kind == CLOCK + j, breakpoint_at(clock, row.positions[j]), time)
     return time
 
 

@@ -10,12 +10,15 @@ Time in ms; the unit of the current is the model's own. Stimuli add, subtract an
 """
 
 import dataclasses
+from functools import reduce
+from itertools import accumulate, pairwise
 from typing import Any, TypeAlias
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 
+from jaxneuro.results import every
 from jaxneuro.types import Array, BoolScalar, Float, Int, Scalar, ScalarLike
 
 Clocks: TypeAlias = tuple[Float[Array, " breakpoints"], ...]
@@ -36,12 +39,25 @@ class Stimulus(eqx.Module):
         """Return the current at `t`, where `positions[j]` breakpoints of `clocks()[j]` have passed."""
         raise TypeError(f"{type(self).__name__} must define value(self, t, positions).")
 
+    def piece(self, positions: Positions) -> "Stimulus":
+        """Return the smooth piece at `positions` as a stimulus without clocks, equal to this one until the next breakpoint.
+
+        The solver takes it once a step. Worth its own definition where `value` looks something up: then that is done, and
+        differentiated, once a step instead of once a stage.
+        """
+        return Piece(self, positions)
+
     def valid(self) -> BoolScalar:
-        """Return whether all numbers are finite (times t_on, t_off may be infinite)."""
-        named = [(f.name, leaf) for f in dataclasses.fields(self) for leaf in jax.tree.leaves(getattr(self, f.name))]
-        floating = [(name, leaf) for name, leaf in named if eqx.is_inexact_array(leaf)]
-        good = [~jnp.isnan(x) if name in ("t_on", "t_off") else jnp.isfinite(x) for name, x in floating]
-        return jnp.all(jnp.stack([jnp.asarray(True), *(jnp.all(x) for x in good)]))
+        """Return whether all numbers are finite (times t_on, t_off may be infinite), and those of the parts."""
+        checks = []
+        for field in dataclasses.fields(self):
+            whole = lambda x: isinstance(x, Stimulus)
+            for x in jax.tree.leaves(getattr(self, field.name), is_leaf=whole):
+                if isinstance(x, Stimulus):
+                    checks.append(x.valid())
+                elif eqx.is_inexact_array(x):
+                    checks.append(~jnp.isnan(x) if field.name in ("t_on", "t_off") else jnp.isfinite(x))
+        return every(checks)
 
     def breakpoints(self) -> Float[Array, " all_breakpoints"]:
         """Return all breakpoints, sorted."""
@@ -75,6 +91,16 @@ class Stimulus(eqx.Module):
     __rmul__ = __mul__
 
 
+class Piece(Stimulus):
+    """A stimulus held at its positions."""
+
+    part: Stimulus
+    at: Positions
+
+    def value(self, t: Scalar, positions: Positions) -> Any:
+        return self.part.value(t, self.at)
+
+
 class Sum(Stimulus):
     """The sum of several stimuli; each keeps its own clocks."""
 
@@ -84,15 +110,15 @@ class Sum(Stimulus):
         return tuple(clock for part in self.parts for clock in part.clocks())
 
     def value(self, t: Scalar, positions: Positions) -> Any:
-        total, start = None, 0
-        for part in self.parts:
-            stop = start + len(part.clocks())
-            here = part.value(t, positions[start:stop])
-            total, start = here if total is None else jax.tree.map(jnp.add, total, here), stop
-        return total
+        values = [part.value(t, at) for part, at in zip(self.parts, self._split(positions), strict=True)]
+        return reduce(lambda a, b: jax.tree.map(jnp.add, a, b), values)
 
-    def valid(self) -> BoolScalar:
-        return jnp.all(jnp.stack([part.valid() for part in self.parts]))
+    def piece(self, positions: Positions) -> Stimulus:
+        return Sum(tuple(part.piece(at) for part, at in zip(self.parts, self._split(positions), strict=True)))
+
+    def _split(self, positions: Positions) -> list[Positions]:
+        ends = list(accumulate((len(part.clocks()) for part in self.parts), initial=0))
+        return [positions[a:b] for a, b in pairwise(ends)]
 
 
 class Scaled(Stimulus):
@@ -107,8 +133,8 @@ class Scaled(Stimulus):
     def value(self, t: Scalar, positions: Positions) -> Any:
         return jax.tree.map(lambda x: self.factor * x, self.part.value(t, positions))
 
-    def valid(self) -> BoolScalar:
-        return self.part.valid() & jnp.isfinite(self.factor)
+    def piece(self, positions: Positions) -> Stimulus:
+        return Scaled(self.factor, self.part.piece(positions))
 
 
 class Constant(Stimulus):

@@ -9,13 +9,20 @@ from jaxneuro.stimuli.base import Clocks, Constant, Positions, Stimulus, scalars
 from jaxneuro.types import Array, BoolScalar, Float, Scalar, ScalarLike
 
 
-class Step(Stimulus):
-    amplitude: Array
-    t_on: Array
-    t_off: Array
+class Window(Stimulus):
+    """Something that acts between two times of its own."""
+
+    t_on: eqx.AbstractVar[Array]
+    t_off: eqx.AbstractVar[Array]
 
     def clocks(self) -> Clocks:
         return (self.t_on[None], self.t_off[None])
+
+
+class Step(Window):
+    amplitude: Array
+    t_on: Array
+    t_off: Array
 
     def value(self, t: Scalar, positions: Positions) -> Scalar:
         on, off = positions
@@ -39,13 +46,10 @@ class Pulses(Stimulus):
         return super().valid() & (self.width >= 0)
 
 
-class Ramp(Stimulus):
+class Ramp(Window):
     slope: Array
     t_on: Array
     t_off: Array
-
-    def clocks(self) -> Clocks:
-        return (self.t_on[None], self.t_off[None])
 
     def value(self, t: Scalar, positions: Positions) -> Scalar:
         on, off = positions
@@ -67,15 +71,12 @@ class Sine(Stimulus):
         return jnp.where(positions[0] > 0, self.amplitude * jnp.sin(angle), jnp.zeros_like(self.amplitude))
 
 
-class Chirp(Stimulus):
+class Chirp(Window):
     amplitude: Array
     f0_hz: Array
     f1_hz: Array
     t_on: Array
     t_off: Array
-
-    def clocks(self) -> Clocks:
-        return (self.t_on[None], self.t_off[None])
 
     def value(self, t: Scalar, positions: Positions) -> Scalar:
         on, off = positions
@@ -84,6 +85,15 @@ class Chirp(Stimulus):
         angle = 2e-3 * jnp.pi * (self.f0_hz + 0.5 * sweep * s) * s
         inside = (on > 0) & (off == 0)
         return jnp.where(inside, self.amplitude * jnp.sin(angle), jnp.zeros_like(self.amplitude))
+
+
+class Line(Stimulus):
+    at_start: Array
+    start: Array
+    slope: Array
+
+    def value(self, t: Scalar, positions: Positions) -> Scalar:
+        return self.at_start + self.slope * (t - self.start)
 
 
 class Sampled(Stimulus):
@@ -95,14 +105,19 @@ class Sampled(Stimulus):
         return (self.ts,)
 
     def value(self, t: Scalar, positions: Positions) -> Scalar:
+        return self.piece(positions).value(t, ())
+
+    def piece(self, positions: Positions) -> Stimulus:
         (passed,) = positions
         last = self.ts.shape[0] - 1
         left, right = jnp.clip(passed - 1, 0, last), jnp.clip(passed, 0, last)
         if self.interpolation == "hold":
-            return self.values[left]
-        width = self.ts[right] - self.ts[left]
-        slope = (self.values[right] - self.values[left]) / jnp.where(width > 0, width, 1.0)
-        return self.values[left] + jnp.where(width > 0, slope, 0.0) * (t - self.ts[left])
+            return Constant(self.values[left])
+        v, start = self.values[left], self.ts[left]
+        rise, width = self.values[right] - v, self.ts[right] - start
+        slope = jnp.where(width > 0, rise / jnp.where(width > 0, width, 1.0), 0.0)
+        # Between two samples at one time no time passes, but the derivative in either asks what would: the mean of both.
+        return Line(jnp.where(width > 0, v, v + 0.5 * rise), start, slope)
 
     def valid(self) -> BoolScalar:
         return super().valid() & jnp.all(jnp.diff(self.ts) >= 0)
