@@ -96,7 +96,7 @@ class PredictiveController(dfx.AbstractAdaptiveStepSizeController):
 
     rtol: Any
     atol: Any
-    time_scale: float = 3.0  # ms
+    time_scale: float = 10.0  # ms
     norm: Callable[[Any], Scalar] = eqx.field(static=True, default=lambda x: jnp.sqrt(_mean_square(x)))
 
     def wrap(self, direction: Any) -> "PredictiveController":
@@ -143,11 +143,11 @@ def _mean_square(tree: Any) -> Scalar:
 
 
 # What the default accuracy costs and gives is measured in experiments/benchmarks and held by tests/test_accuracy.py.
-_DEFAULT_TOLERANCE = {"float64": 3e-7, "float32": 3e-6}
+_DEFAULT_TOLERANCE = {"float64": 1e-7, "float32": 3e-6}
 
 
 def default_controller(dtype: Any) -> PredictiveController:
-    """Return the step-size control of `simulate`: rtol = atol = 3e-7 in float64, 3e-6 in float32."""
+    """Return the step-size control of `simulate`: rtol = atol = 1e-7 in float64, 3e-6 in float32."""
     tolerance = _DEFAULT_TOLERANCE[jnp.dtype(dtype).name]
     return PredictiveController(rtol=tolerance, atol=tolerance)
 

@@ -68,7 +68,7 @@ def test_configure_cpu():
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     flags, devices, error = done.stdout.strip().splitlines()
     assert flags.split() == [
-        "--xla_backend_extra_options=my_option,xla_cpu_use_multi_output_fusion",
+        "--xla_backend_extra_options=my_option,xla_cpu_use_multi_output_fusion,xla_cpu_small_while_loop_byte_threshold=400000",
         "--xla_force_host_platform_device_count=2",
     ]
     assert devices == "2" and "after JAX had started" in error

@@ -24,12 +24,11 @@ SOLVERS = {
     "Kvaerno3": (dfx.Kvaerno3(), 1e-5, 1e-3),
     "Kvaerno5": (dfx.Kvaerno5(), 1e-5, 1e-3),
 }
-SLOW = ("Bosh3", "Dopri5", "Kvaerno3")  # like others that run in CI; minutes of compilation
 PARAMS = jn.LIF.default_params(tau_refrac=1.0)
 
 
 @pytest.mark.parametrize("constant", [True, False], ids=["constant", "PID"])
-@pytest.mark.parametrize("name", [pytest.param(n, marks=[pytest.mark.slow] * (n in SLOW)) for n in SOLVERS])
+@pytest.mark.parametrize("name", SOLVERS)
 def test_value_and_both_modes(name, constant):
     solver, fixed_error, adaptive_error = SOLVERS[name]
     if constant:

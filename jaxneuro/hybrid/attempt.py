@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxneuro.hybrid.locate import Ends
-from jaxneuro.hybrid.problem import CLOCK, END, REFRACTORY, Carry, Config, Inputs, Settings, combine_stim
+from jaxneuro.hybrid.problem import CLOCK, END, REFRACTORY, Carry, Config, Inputs, Settings, combine_stim, where
 from jaxneuro.hybrid.turn import Flow, breakpoint_at, rate, step
 from jaxneuro.solvers import rough_power
 from jaxneuro.types import Array, BoolScalar, Int, Scalar, State
@@ -101,7 +101,7 @@ def next_landmark(config: Config, inputs: Inputs, carry: Carry) -> tuple[Scalar,
 
 
 # What a unit perturbation of the state may lose in one step, in units of rtol.
-_SHADOW_TOLERANCE = 200.0
+_SHADOW_TOLERANCE = 600.0
 
 
 def shadow_cap(config: Config, settings: Settings, flow: Flow, carry: Carry, wanted: Scalar) -> tuple[Scalar, Scalar]:
@@ -161,7 +161,7 @@ def try_step(config: Config, inputs: Inputs, settings: Settings, carry: Carry) -
     solver, controller = eqx.combine((settings.solver, settings.controller), (config.solver, config.controller))
     bad = lambda e: jnp.where(jnp.isnan(e) | ~solver_ok, jnp.inf, e)
     # Where the step overflowed, its own size must not scale an infinite error down to NaN, which no controller answers.
-    sane = lambda new, old: jnp.where(jnp.isfinite(new), new, old)
+    good = finite(y1)
     # An adaptive controller knows lengths only (and keeps its digits in float32); a fixed one counts absolute ends.
     t0, t1 = (jnp.zeros_like(h), h) if config.adaptive else (carry.t, carry.t + h)
     order = solver.error_order(dfx.ODETerm(lambda t, y, args: y))
@@ -169,13 +169,13 @@ def try_step(config: Config, inputs: Inputs, settings: Settings, carry: Carry) -
         t0,
         t1,
         carry.y,
-        jax.tree.map(sane, y1, carry.y),
+        where(good, y1, carry.y),
         flow,
         None if error is None else jax.tree.map(bad, error),
         order,
         carry.controller_state,
     )
-    keep = jnp.asarray(keep) & finite(y1) & solver_ok
+    keep = jnp.asarray(keep) & good & solver_ok
     proposal = (end - begin if config.adaptive else end).astype(config.dtype)
     return Tried(
         h,

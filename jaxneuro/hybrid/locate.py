@@ -33,21 +33,19 @@ def may_peak_above(ends: Ends, resolution: Scalar) -> BoolScalar:
     return (slope0 > 0) & (slope1 < 0) & (highest + 0.25 * rise > 0) & (rise > resolution * (slope0 - slope1))
 
 
-def event_time(ends: Ends, crossed: BoolScalar) -> Scalar:
+def event_time(ends: Ends, crossed: BoolScalar, per_slope1: Scalar) -> Scalar:
     """Estimate the time of the crossing in a step with g0 < 0 <= g1 (`crossed`), else of its maximum.
 
-    Crossing: where g rises at both ends, the cubic through time as a function of g (inverse Hermite interpolation), which
-    is nearly straight through a spike's upstroke; elsewhere the chord. Maximum: where the chord through the slopes is
-    zero. All of it costs one division.
+    Crossing: the cubic through time as a function of g (inverse Hermite interpolation), which is nearly straight through a
+    spike's upstroke. Maximum: where the chord through the slopes is zero. The middle of the step where these do not help,
+    as for a crossing on the way down. `per_slope1` is 1/slope1 (inf where that is not positive): it costs one division.
     """
     g0, slope0, g1, slope1, h = ends
     rise = g1 - g0
-    rising = (slope0 > 0) & (slope1 > 0)
-    slopes = jnp.where(rising, slope0 * slope1, 1.0)
-    inverse = 1 / jnp.where(crossed, rise * slopes, jnp.where(slope0 > slope1, slope0 - slope1, 1.0))
-    s = -g0 * inverse * slopes  # the chord's crossing, as a fraction of the step
-    bend = s * (1 - s) * rise * rise * inverse * ((1 - s) * slope1 - s * slope0)
-    cubic = bend + s * s * (3 - 2 * s) * h
-    crossing = jnp.where(rising & (cubic > 0) & (cubic < h), cubic, s * h)
-    estimate = jnp.where(crossed, crossing, h * slope0 * inverse)
-    return jnp.where((estimate > 0) & (estimate < h), estimate, 0.5 * h)
+    below = jnp.where(crossed, rise * slope0, slope0 - slope1)
+    inverse = 1 / below
+    s = -g0 * slope0 * inverse  # the chord's crossing, as a fraction of the step
+    rest = 1 - s
+    cubic = s * s * (3 - 2 * s) * h + s * rest * rise * (rest * rise * inverse - s * per_slope1)
+    estimate = jnp.where(crossed, cubic, h * slope0 * inverse)
+    return jnp.where((below > 0) & (estimate > 0) & (estimate < h), estimate, 0.5 * h)

@@ -41,14 +41,15 @@ class Landing(NamedTuple):
     correction: Scalar  # Newton's, from the end of the step to the crossing (where the slope is > 0)
     near: BoolScalar  # close enough for that correction to be accurate
     close: Scalar  # what counts as close (a time)
+    per_slope: Scalar  # 1/slope at the end of the step, inf where that is not positive
 
 
 def landing(config: Config, settings: Settings, now: Carry, tried: Tried) -> Landing:
     ends = tried.ends
     close = resolution(config, settings) * jnp.where(now.h_seen != 0, jnp.abs(now.h_seen), tried.h)
-    correction = -ends.g1 / jnp.where(ends.slope1 > 0, ends.slope1, 1.0)
-    near = (ends.slope1 > 0) & (jnp.abs(correction) <= 10 * close)
-    return Landing(correction, near, close)
+    per_slope = jnp.where(ends.slope1 > 0, 1 / ends.slope1, jnp.inf)
+    correction = -ends.g1 * per_slope
+    return Landing(correction, jnp.abs(correction) <= 10 * close, close, per_slope)
 
 
 def classify(config: Config, now: Carry, tried: Tried, landed: Landing) -> Int[Array, ""]:
@@ -121,7 +122,7 @@ def follow(
     longer = jnp.where(
         ends.slope1 > 0, jnp.clip(tried.h + landed.correction, tried.h, length), 0.5 * (tried.h + length)
     )
-    h_locate = jnp.where((kind == CROSSED) & ~up, longer, event_time(ends, kind == CROSSED))
+    h_locate = jnp.where((kind == CROSSED) & ~up, longer, event_time(ends, kind == CROSSED, landed.per_slope))
     h_seen = jnp.where(thrown, jnp.where(kind == CROSSED, length, -length), 0.0)
     # Armed: below threshold, beyond tolerance, since the last spike or the end of refractoriness.
     below = config.model.spike_condition(jax.lax.stop_gradient(y), plain.params) < -landed.close * jnp.abs(ends.slope1)

@@ -173,11 +173,13 @@ def settings_of(
 
 
 def harmless(config: Config, inputs: Inputs, result0: IntScalar) -> Inputs:
-    """Return the inputs, with those of a lane that cannot start replaced by ones that no solver trips over.
+    """Return the inputs; for an implicit solver, those of a lane that cannot start replaced by ones it does not trip over.
 
-    Such a lane takes no turn, but under `vmap` its steps are computed (and masked) all the same: a linear solver that meets
-    a NaN raises for the whole batch, and zero times NaN is NaN in a gradient.
+    Such a lane takes no turn, but under `vmap` its steps are computed (and masked) all the same, and a linear solver that
+    meets a NaN raises for the whole batch. (Not for explicit solvers: what all lanes share would become one array a lane.)
     """
+    if not isinstance(config.solver, dfx.AbstractImplicitSolver):
+        return inputs
     params = jax.tree.map(lambda x: jnp.asarray(x, config.dtype), config.model.default_params())
     if jax.tree.structure(params) != jax.tree.structure(inputs.params):
         params = inputs.params

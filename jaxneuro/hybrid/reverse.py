@@ -151,7 +151,8 @@ def _pull_samples(
     states = jax.tree.map(lambda c: jnp.where(here, c, 0.0), cotangent.states)
     take = lambda inputs, t, y: sample(config, settings, inputs, tape._replace(t=t, y=y), used, here)
     _, vjp = jax.vjp(take, inputs, tape.t, tape.y)
-    of_inputs, t, y = vjp(states)
+    # A lane that failed may have parameters whose step is NaN; without samples it has no cotangent.
+    of_inputs, t, y = where(jnp.any(here), vjp(states), jax.tree.map(jnp.zeros_like, (inputs, tape.t, tape.y)))
     adjoint = adjoint._replace(inputs=jax.tree.map(jnp.add, adjoint.inputs, of_inputs))
     return Moving(t, y, jnp.zeros_like(t)), adjoint
 

@@ -76,7 +76,7 @@ def simulate(
             padded to max_steps; the run is done twice). A sample at a spike is the state before the jump.
         solver: a one-step diffrax solver, explicit or diagonally implicit; None: Tsit5, unrolled.
         stepsize_controller: `diffrax.PIDController`, `ConstantStepSize` (with dt0) or `StepTo`; None: predictive control
-            with rtol = atol = 3e-7 in float64, 3e-6 in float32.
+            with rtol = atol = 1e-7 in float64, 3e-6 in float32.
         dt0: first step, ms; None: chosen.
         adjoint: None for reverse mode (`jax.grad`), `diffrax.ForwardMode()` for forward mode (`jax.jvp`, `jax.jacfwd`).
         max_steps: most solver steps.
