@@ -1,6 +1,7 @@
 """One attempt at a step: propose it, clip it to the next landmark, take it, and ask the controller."""
 
 import math
+from collections.abc import Callable
 from functools import reduce
 from typing import Any, NamedTuple
 
@@ -110,13 +111,12 @@ def shadow_cap(config: Config, settings: Settings, flow: Flow, carry: Carry, wan
     A controller measures the error of the state alone. Where the state rests it measures nothing, the steps grow without
     bound, and the derivative of the flow, which decays like e^(rate t), would be lost. So a perturbation is followed
     beside the state: `contrast`, the inverse of its size, is 1 where something new may perturb the lane, and a step of
-    z = h |rate| of a method of order k may err by z^(k+1)/(k+1)!/contrast. Rates are row sums of the Jacobian. A field
-    that moves by more than the perturbation would move it is in the controller's sight, and does not count.
+    z = h |rate| of a method of order k may err by z^(k+1)/(k+1)!/contrast. Rates are the diagonal of the Jacobian (whole rows
+    would add up what has different units). A field that moves by more than the perturbation would move it is in the
+    controller's sight, and does not count.
     """
-    velocity = lambda y: rate(config, flow, carry.t, y)
-    f, pushed = jax.jvp(velocity, (carry.y,), (jax.tree.map(jnp.ones_like, carry.y),))
-    rates = jax.tree.leaves(pushed)
-    unseen = [jnp.abs(v) * carry.contrast < jnp.abs(r) for v, r in zip(jax.tree.leaves(f), rates, strict=True)]
+    velocities, rates = _diagonal(lambda y: rate(config, flow, carry.t, y), carry.y)
+    unseen = [jnp.abs(v) * carry.contrast < jnp.abs(r) for v, r in zip(velocities, rates, strict=True)]
     fastest = reduce(jnp.maximum, [jnp.where(u, jnp.abs(r), 0.0) for u, r in zip(unseen, rates, strict=True)])
     grows = reduce(jnp.logical_or, [u & (r > 0) for u, r in zip(unseen, rates, strict=True)])
     order = eqx.combine(settings.solver, config.solver).order(dfx.ODETerm(lambda t, y, args: y))
@@ -125,6 +125,18 @@ def shadow_cap(config: Config, settings: Settings, flow: Flow, carry: Carry, wan
     z = rough_power(allowed * carry.contrast, 1 / (order + 1))
     h = jnp.where(wanted * fastest > z, z / jnp.where(fastest > 0, fastest, 1.0), wanted)
     return h, jnp.where(grows, 0.0, fastest)
+
+
+def _diagonal(field: Callable[[State], State], y: State) -> tuple[list[Scalar], list[Scalar]]:
+    """Return the fields f_i and df_i/dy_i; what they share, XLA computes once."""
+    leaves, tree = jax.tree.flatten(y)
+
+    def own(i: int) -> tuple[Scalar, Scalar]:
+        f = lambda x: jax.tree.leaves(field(jax.tree.unflatten(tree, [*leaves[:i], x, *leaves[i + 1 :]])))[i]
+        return jax.jvp(f, (leaves[i],), (jnp.ones_like(leaves[i]),))
+
+    pairs = [own(i) for i in range(len(leaves))]
+    return [f for f, _ in pairs], [r for _, r in pairs]
 
 
 def contrast_after(carry: Carry, h: Scalar, decay: Scalar) -> Scalar:
