@@ -86,4 +86,6 @@ def test_check_model_says_what_is_wrong():
     assert "a Python number gets no gradient" in broken(init_state=lambda p: good.init_state(p)._replace(v=-70.0))
     assert "holds 'w', which is no field" in broken(refractory=lambda p: jn.Refractory(p.tau_refrac, ("w",)))
     assert "must refuse an unknown name" in broken(default_params=lambda **k: good.default_params())
+    decides = lambda t, s, p, i: s._replace(v=s.v if s.v > 0 else -s.v)
+    assert "vector_field cannot be traced" in broken(vector_field=decides)
     assert "ZeroDivisionError" in broken(reset=lambda s, p: 1 / 0)

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from cases import lif_spike_time
 from helpers import TIGHT
+from hodgkin_huxley import HH
 
 import jaxneuro as jn
 
@@ -66,6 +67,22 @@ def test_upcrossing_without_reset_counts_once():
     first = jn.simulate(free, lif, jn.sine(2.0, 20.0), 500.0, stop_after=3)
     rest = jn.simulate(free, lif, jn.sine(2.0, 20.0), 500.0, t0=first.final_time, state0=first.final_state)
     assert int(rest.num_spikes) == 7
+
+
+def test_hodgkin_huxley_cell():
+    """Upward crossings of 0 mV against SciPy (references): variables of different units, no reset, few steps."""
+    current = jnp.array([5.0, 6.0, 6.2, 6.5, 10.0, 20.0])
+    for settings, tolerance, steps in (
+        ({}, 1e-4, 2000),
+        (dict(stepsize_controller=dfx.PIDController(rtol=1e-9, atol=1e-9)), 2e-6, 10_000),
+    ):
+        run = lambda i, s=settings: jn.simulate(HH, HH.default_params(), i, 200.0, max_spikes=32, **s)
+        sol = jax.jit(jax.vmap(run))(current)
+        assert sol.num_spikes[:3].tolist() == [1, 2, 3]
+        np.testing.assert_allclose(sol.spike_times[3:, 0], [2.493843, 1.900972, 1.270734], atol=tolerance)
+        rates = 1e3 / (sol.spike_times[3:, 9] - sol.spike_times[3:, 8])
+        np.testing.assert_allclose(rates, [55.057, 68.3237, 86.4701], atol=2e-2)
+        assert int(jnp.max(sol.stats["num_steps"])) < steps
 
 
 def test_exactly_max_spikes_is_success_and_one_more_is_not():
@@ -150,3 +167,12 @@ def test_short_segments_change_nothing():
     (a, ga), (b, gb) = (jax.value_and_grad(loss)(params, n) for n in (4096, 32))
     np.testing.assert_allclose(a, b, rtol=1e-12)
     jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, rtol=1e-9), ga, gb)
+
+
+def test_a_run_of_no_length():
+    """t1 = t0 is a run: nothing happens, samples at t0 are the initial state, and its end moves with t1."""
+    params = jn.LIF.default_params()
+    run = lambda t1: jn.simulate(jn.LIF, params, 3.0, t1, t0=5.0, saveat=jnp.array([5.0]))
+    sol = run(5.0)
+    assert sol.ts.tolist() == [5.0] and sol.states.v.tolist() == [-70.0] and int(sol.num_spikes) == 0
+    np.testing.assert_allclose(jax.grad(lambda t1: run(t1).final_state.v)(5.0), 3.0, rtol=1e-12)  # (r_m i)/tau_m

@@ -86,6 +86,13 @@ VALUES = [
     (dict(dt0=-0.1), R.bad_times, "dt0 > 0"),
     (dict(state0=LIF.init_state(P)._replace(v=jnp.asarray(jnp.nan))), R.bad_state, "initial state"),
     (dict(refrac_until0=jnp.nan), R.bad_state, "refrac_until0"),
+    (dict(saveat=dfx.SaveAt(ts=down, steps=True)), R.bad_times, "not decreasing"),
+    (dict(stepsize_controller=dfx.StepTo(ts=jnp.linspace(0.0, 30.0, 301))), R.bad_times, "increasing from t0 to t1"),
+    (
+        dict(stepsize_controller=dfx.StepTo(ts=jnp.array([0.0, 2.0, 1.0, 50.0]))),
+        R.bad_times,
+        "increasing from t0 to t1",
+    ),
     (dict(max_spikes=2), R.max_spikes_reached, "larger max_spikes"),
     (dict(max_steps=5), R.max_steps_reached, "larger max_steps"),
 ]
@@ -114,6 +121,48 @@ def test_a_state_that_blows_up():
     assert bool(sol.result == R.step_too_small) and abs(float(sol.final_time) - 1.0) < 1e-4
     fixed = jn.simulate(model, params, 0.0, 9.0, throw=False, stepsize_controller=dfx.ConstantStepSize(), dt0=0.1)
     assert bool(fixed.result == R.nonfinite_state) and bool(jnp.isfinite(fixed.final_state.v))
+
+
+def test_a_first_step_that_overflows_is_taken_again_smaller():
+    field = lambda t, s, p, i: s._replace(v=jnp.exp(s.v))  # v = -log(e - t) from v = -1: infinite at t = e
+    model = jn.NeuronModel("exponential", LIF.default_params, LIF.init_state, field, LIF.spike_condition, LIF.reset)
+    start = LIF.init_state(P)._replace(v=jnp.asarray(-1.0))
+    for controller in (None, dfx.PIDController(rtol=1e-6, atol=1e-6)):
+        sol = jn.simulate(
+            model,
+            P._replace(v_thresh=jnp.asarray(jnp.inf)),
+            0.0,
+            2.0,
+            state0=start,
+            dt0=1e5,
+            stepsize_controller=controller,
+        )
+        np.testing.assert_allclose(sol.final_state.v, -np.log(np.e - 2.0), rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    "solver", [None, dfx.ImplicitEuler(), dfx.Kvaerno3()], ids=["default", "ImplicitEuler", "Kvaerno3"]
+)
+def test_lanes_with_impossible_parameters_under_every_kind_of_solver(solver):
+    """A division by zero in one lane: no raise from a linear solver, no NaN in its samples' gradients, the rest as alone."""
+    controller = None if solver is None else dfx.PIDController(rtol=1e-5, atol=1e-5)
+
+    def total(tau):
+        sol = jn.simulate(
+            LIF, P._replace(tau_m=tau), 3.0, 30.0, solver=solver, stepsize_controller=controller,
+            saveat=jnp.array([0.0, 1.0, 5.0]), max_spikes=4,
+        )  # fmt: skip
+        spike = jnp.where(jnp.isfinite(sol.spike_times[0]), sol.spike_times[0], 0.0)
+        states = jnp.where(sol.result == R.successful, sol.states.v, 0.0)
+        return spike + jnp.sum(states) + sol.final_state.v, sol.result
+
+    batch = jax.jit(jax.vmap(jax.value_and_grad(total, has_aux=True)))
+    (value, result), slope = batch(jnp.array([10.0, 0.0, -1.0, jnp.nan]))
+    (value_good, _), slope_good = batch(jnp.full(4, 10.0))
+    assert (result == R.bad_parameters).tolist() == [False, True, True, True]
+    assert float(value[0]) == float(value_good[0]) and float(slope[0]) == float(slope_good[0])
+    assert bool(jnp.all(jnp.isfinite(slope)))
+    assert value[1:].tolist() == [-70.0] * 3  # left as it was given
 
 
 def lane(p, amplitude, width, t1):

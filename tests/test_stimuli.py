@@ -129,3 +129,43 @@ def test_timing_batched_with_coinciding_empty_and_unordered_breakpoints():
         lambda off: jn.simulate(jn.LIF, PASSIVE, jn.pulses(1.0, jnp.array([20.0]), off), T1).final_state.v
     )
     np.testing.assert_allclose(slope_off(jnp.asarray(0.0)), kernel(T1 - 20.0), atol=3e-6)  # of 0.2: default tolerance
+
+
+def test_coinciding_samples_have_derivatives_of_their_own():
+    """A jump of a sampled current is two samples at one time; moving one of them opens a ramp between the two."""
+    xs = jnp.array([0.0, 1.0, 5.0, 2.0])
+    run = lambda ts: jn.simulate(jn.LIF, PASSIVE, jn.sampled(ts, xs), T1, **TIGHT).final_state.v
+    at = jnp.array([0.0, 15.0, 15.0, 30.0])
+    slope = jax.jit(jax.grad(run))(at)
+    # Of the convolution with the two apart, on the side where they are in order, extrapolated to no distance.
+    apart = lambda e: jax.grad(lambda ts: pieces(ts, xs))(at + e * jnp.array([0.0, -1.0, 1.0, 0.0]))
+    np.testing.assert_allclose(slope, 2 * apart(5e-4) - apart(1e-3), rtol=1e-6)
+
+
+def test_no_pulses_are_no_current():
+    nothing = jn.pulses(2.0, jnp.zeros(0), 3.0)
+    assert values(nothing, 0.0, 5.0) == [0.0, 0.0]
+    sol = jn.simulate(jn.LIF, jn.LIF.default_params(), nothing + 3.0, 30.0)
+    np.testing.assert_allclose(sol.spike_times[0], 10 * np.log(3.0), atol=1e-4)
+
+
+class Table(jn.Stimulus):
+    """A user's own stimulus: it looks a value up, as `jn.sampled` does."""
+
+    ts: jax.Array
+    xs: jax.Array
+
+    def clocks(self):
+        return (self.ts,)
+
+    def value(self, t, positions):
+        return self.xs[positions[0]]
+
+
+def test_a_stimulus_of_ones_own():
+    ts, xs = jnp.array([5.0, 20.0]), jnp.array([0.0, 1.5, -0.5])
+    run = lambda ts, xs: jn.simulate(jn.LIF, PASSIVE, 2.0 * Table(ts, xs), T1, **TIGHT).final_state.v
+    closed = lambda ts, xs: 2 * (square(xs[0], 0.0, ts[0]) + square(xs[1], ts[0], ts[1]) + square(xs[2], ts[1], T1))
+    np.testing.assert_allclose(run(ts, xs), closed(ts, xs), atol=1e-9)
+    for a, e in zip(jax.grad(run, argnums=(0, 1))(ts, xs), jax.grad(closed, argnums=(0, 1))(ts, xs), strict=True):
+        np.testing.assert_allclose(a, e, rtol=1e-8, atol=1e-9)
