@@ -87,6 +87,14 @@ def test_max_steps_within_a_tape_ends_the_gradient_there_too():
         np.testing.assert_allclose([value, slope], [-60 - 5 * np.exp(-1.05), np.exp(-1.05)], rtol=1e-7)
 
 
+def test_inside_shard_map_with_its_checks_on():
+    mesh = jax.make_mesh((1,), ("devices",), devices=jax.devices()[:1], axis_types=(jax.sharding.AxisType.Auto,))
+    spec = jax.sharding.PartitionSpec("devices")
+    run = jax.vmap(lambda i: (spikes(PARAMS, i), jax.grad(loss, argnums=1)(PARAMS, i)))
+    sharded = jax.jit(jax.shard_map(run, mesh=mesh, in_specs=spec, out_specs=spec))(CURRENTS)
+    assert_close(sharded, jax.jit(run)(CURRENTS), rtol=1e-12, atol=1e-12)
+
+
 @pytest.mark.parametrize("size", [1, 7, 8, 9, 16, 17, 40])
 def test_tiles_of_a_plain_function(size):
     x, shared = jnp.arange(float(size)), jnp.asarray(2.0)

@@ -60,7 +60,13 @@ def start(config: Config, inputs: Inputs, settings: Settings) -> Carry:
     # (StepTo checks its ends itself, by raising; here they are a result of their lane.)
     ends = (controller.ts[0], controller.ts[-1]) if isinstance(controller, dfx.StepTo) else (plain.t0, plain.t1)
     end, controller_state = controller.init(
-        term, *ends, plain.state0, settings.dt0, flow, solver.func, solver.error_order(term)
+        term,
+        *ends,
+        plain.state0,
+        settings.dt0,
+        flow,
+        solver.func,
+        solver.error_order(term),  # pyright: ignore
     )
     controller_state = jax.tree.map(jnp.asarray, controller_state)  # diffrax's may hold Python numbers
     proposal = jnp.asarray(end - plain.t0 if config.adaptive else end, dtype)

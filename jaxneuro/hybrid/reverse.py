@@ -25,6 +25,7 @@ from jaxneuro.hybrid.run import (
 )
 from jaxneuro.hybrid.tiles import tiled
 from jaxneuro.hybrid.turn import Moving, retake
+from jaxneuro.hybrid.varying import while_loop
 from jaxneuro.results import RESULTS, code, from_code
 from jaxneuro.runtime import tile_lanes
 from jaxneuro.types import Array, IntScalar, SpikeTimes, State
@@ -120,7 +121,7 @@ def _backward(config: Config, inputs: Inputs, settings: Settings, past: Past, co
         number, buffers, adjoint = state
         carry0 = read_row(past.checkpoints, number)
         carry, _, used, buffers = run_segment(config, inputs, settings, carry0, number * rows, buffers)
-        tape = buffers.tape
+        tape: Any = buffers.tape
         of_rows, adjoint = _pull_samples(
             config, settings, inputs, tape, used, carry0, carry, number, cotangent, adjoint
         )
@@ -131,7 +132,7 @@ def _backward(config: Config, inputs: Inputs, settings: Settings, past: Past, co
     # did not need is zeros: a lane that has ended.
     last = eqxi.unvmap_max((past.turns + rows - 1) // rows) - 1
     buffers = empty_segment(config, read_row(past.checkpoints, jnp.zeros((), jnp.int32)), spikes=False, tape=True)
-    *_, adjoint = jax.lax.while_loop(lambda s: s[0] >= 0, body, (last, buffers, adjoint))
+    *_, adjoint = while_loop(lambda s: s[0] >= 0, body, (last, buffers, adjoint))
     gathered, moving = adjoint.inputs, adjoint.moving
     return gathered._replace(
         t0=gathered.t0 + moving.t,
@@ -179,9 +180,9 @@ def _walk(
             row, rows = read_row(block, i - first)
             return i - 1, _turn_back(config, inputs, settings, row, pull.spike_times, rows, adjoint)
 
-        return jax.lax.while_loop(lambda s: s[0] >= first, row_body, (last, adjoint))
+        return while_loop(lambda s: s[0] >= first, row_body, (last, adjoint))
 
-    return jax.lax.while_loop(lambda s: s[0] >= 0, block_body, (used - 1, adjoint))[1]
+    return while_loop(lambda s: s[0] >= 0, block_body, (used - 1, adjoint))[1]
 
 
 def _turn_back(

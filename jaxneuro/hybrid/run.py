@@ -18,6 +18,7 @@ from jaxneuro.hybrid.buffers import read_row, write_row, write_rows
 from jaxneuro.hybrid.loop import one_turn
 from jaxneuro.hybrid.problem import END, FREE, Carry, Config, Inputs, Row, Settings, SpikeRow, where
 from jaxneuro.hybrid.turn import Flow, Start, advance, step
+from jaxneuro.hybrid.varying import while_loop
 from jaxneuro.results import RESULTS, RUNNING, code
 from jaxneuro.types import Array, Bool, BoolScalar, IntScalar, Scalar, SpikeTimes, State, Times
 
@@ -90,13 +91,13 @@ def run_segment(
         carry, turn, used, buffers = state
         block = jax.tree.map(lambda b: jnp.zeros((BLOCK, *b.shape[1:]), b.dtype), buffers)
         first = used
-        carry, turn, used, _, block = jax.lax.while_loop(
+        carry, turn, used, _, block = while_loop(
             in_block, turn_body, (carry, turn, used, jnp.zeros((), jnp.int32), block)
         )
         return carry, turn, used, write_rows(buffers, block, first)
 
     zero = jnp.zeros((), jnp.int32)
-    return jax.lax.while_loop(in_segment, block_body, (carry, turn, zero, buffers))
+    return while_loop(in_segment, block_body, (carry, turn, zero, buffers))
 
 
 def empty_segment(config: Config, carry: Carry, *, spikes: bool, tape: bool) -> Segment:
@@ -119,9 +120,7 @@ def collect_spikes(spike_times: SpikeTimes, before: IntScalar, carry: Carry, row
         return j + 1, jnp.maximum(rows.previous[at], 0), backwards
 
     j, at = jnp.zeros((), jnp.int32), jnp.maximum(carry.last_spike_row, 0)
-    _, _, backwards = jax.lax.while_loop(
-        lambda s: eqxi.unvmap_any(s[0] < count), body, (j, at, jnp.zeros_like(spike_times))
-    )
+    _, _, backwards = while_loop(lambda s: eqxi.unvmap_any(s[0] < count), body, (j, at, jnp.zeros_like(spike_times)))
     slot = jnp.arange(spike_times.shape[0])
     here = (slot >= before) & (slot < carry.num_spikes)
     return jnp.where(here, backwards[jnp.clip(carry.num_spikes - 1 - slot, 0, slot.size - 1)], spike_times)
@@ -190,7 +189,7 @@ def run(config: Config, inputs: Inputs, settings: Settings, *, checkpoints: bool
             samples = Samples(jax.tree.map(choose, states, samples.states), samples.reached | here)
         return Progress(carry, turn, progress.segment + 1, buffers, noted, spike_times, samples)
 
-    progress = jax.lax.while_loop(lambda p: running(p.carry, p.turn, config), body, progress)
+    progress = while_loop(lambda p: running(p.carry, p.turn, config), body, progress)
     late = jnp.where(progress.carry.result == RUNNING, code(RESULTS.max_steps_reached), progress.carry.result)
     return progress._replace(carry=progress.carry._replace(result=late.astype(jnp.int32)))
 

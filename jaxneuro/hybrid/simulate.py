@@ -15,6 +15,7 @@ from jaxneuro.hybrid.problem import Config, Inputs, where
 from jaxneuro.hybrid.reverse import Outputs, solve_forward, solve_reverse
 from jaxneuro.hybrid.run import step_times
 from jaxneuro.hybrid.turn import Moving
+from jaxneuro.hybrid.varying import vary_together
 from jaxneuro.model import NeuronModel
 from jaxneuro.results import RESULTS, RUNNING, from_code
 from jaxneuro.stimuli import Stimulus
@@ -151,7 +152,7 @@ def _simulate(
     stim = eqx.combine(inputs.stim, config.stim)
     settings = prepare.settings_of(config, inputs, stim, arrays, dt0, stop_after, asked)
     solve = solve_forward if forward else solve_reverse
-    out = solve(config, prepare.harmless(config, inputs, settings.result0), settings)
+    out = solve(config, *vary_together((prepare.harmless(config, inputs, settings.result0), settings)))
     # A lane that could not start is left as it was given.
     given = Moving(inputs.t0, inputs.state0, inputs.refrac_until0)
     return _solution(inputs, out._replace(final=where(settings.result0 == RUNNING, out.final, given)))
