@@ -59,15 +59,8 @@ def start(config: Config, inputs: Inputs, settings: Settings) -> Carry:
     term = dfx.ODETerm(lambda t, y, args: rate(config, args, jnp.asarray(t, dtype), y))
     # (StepTo checks its ends itself, by raising; here they are a result of their lane.)
     ends = (controller.ts[0], controller.ts[-1]) if isinstance(controller, dfx.StepTo) else (plain.t0, plain.t1)
-    end, controller_state = controller.init(
-        term,
-        *ends,
-        plain.state0,
-        settings.dt0,
-        flow,
-        solver.func,
-        solver.error_order(term),  # pyright: ignore
-    )
+    dt0: Any = settings.dt0  # (StepTo declares that it takes none)
+    end, controller_state = controller.init(term, *ends, plain.state0, dt0, flow, solver.func, solver.error_order(term))
     controller_state = jax.tree.map(jnp.asarray, controller_state)  # diffrax's may hold Python numbers
     proposal = jnp.asarray(end - plain.t0 if config.adaptive else end, dtype)
     g, slope = guard(config, flow, plain.t0, plain.state0)
