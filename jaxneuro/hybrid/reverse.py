@@ -25,7 +25,7 @@ from jaxneuro.hybrid.run import (
 )
 from jaxneuro.hybrid.tiles import tiled
 from jaxneuro.hybrid.turn import Moving, retake
-from jaxneuro.hybrid.varying import while_loop
+from jaxneuro.hybrid.varying import add_zero, while_loop, zero_of
 from jaxneuro.results import RESULTS, code, from_code
 from jaxneuro.runtime import tile_lanes
 from jaxneuro.types import Array, IntScalar, SpikeTimes, State
@@ -132,6 +132,7 @@ def _backward(config: Config, inputs: Inputs, settings: Settings, past: Past, co
     # did not need is zeros: a lane that has ended.
     last = eqxi.unvmap_max((past.turns + rows - 1) // rows) - 1
     buffers = empty_segment(config, read_row(past.checkpoints, jnp.zeros((), jnp.int32)), spikes=False, tape=True)
+    buffers, adjoint = add_zero((buffers, adjoint), zero_of((inputs, past, cotangent)))
     *_, adjoint = while_loop(lambda s: s[0] >= 0, body, (last, buffers, adjoint))
     gathered, moving = adjoint.inputs, adjoint.moving
     return gathered._replace(

@@ -18,7 +18,7 @@ from jaxneuro.hybrid.buffers import read_row, write_row, write_rows
 from jaxneuro.hybrid.loop import one_turn
 from jaxneuro.hybrid.problem import END, FREE, Carry, Config, Inputs, Row, Settings, SpikeRow, where
 from jaxneuro.hybrid.turn import Flow, Start, advance, step
-from jaxneuro.hybrid.varying import while_loop
+from jaxneuro.hybrid.varying import add_zero, while_loop, zero_of
 from jaxneuro.results import RESULTS, RUNNING, code
 from jaxneuro.types import Array, Bool, BoolScalar, IntScalar, Scalar, SpikeTimes, State, Times
 
@@ -89,8 +89,8 @@ def run_segment(
 
     def block_body(state: Any) -> Any:
         carry, turn, used, buffers = state
-        block = jax.tree.map(lambda b: jnp.zeros((BLOCK, *b.shape[1:]), b.dtype), buffers)
         first = used
+        block = jax.tree.map(lambda b: jax.lax.dynamic_slice_in_dim(b, first, BLOCK), buffers)
         carry, turn, used, _, block = while_loop(
             in_block, turn_body, (carry, turn, used, jnp.zeros((), jnp.int32), block)
         )
