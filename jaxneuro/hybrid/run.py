@@ -18,7 +18,7 @@ from jaxneuro.hybrid.buffers import read_row, write_row, write_rows
 from jaxneuro.hybrid.loop import one_turn
 from jaxneuro.hybrid.problem import END, FREE, Carry, Config, Inputs, Row, Settings, SpikeRow, where
 from jaxneuro.hybrid.turn import Flow, Start, advance, step
-from jaxneuro.hybrid.varying import add_zero, while_loop, zero_of
+from jaxneuro.hybrid.varying import while_loop
 from jaxneuro.results import RESULTS, RUNNING, code
 from jaxneuro.types import Array, Bool, BoolScalar, IntScalar, Scalar, SpikeTimes, State, Times
 
