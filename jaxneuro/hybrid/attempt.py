@@ -1,8 +1,8 @@
 """One attempt at a step: propose it, clip it to the next landmark, take it, and ask the controller."""
 
 import math
-from collections.abc import Callable
 from functools import reduce
+from itertools import combinations
 from typing import Any, NamedTuple
 
 import diffrax as dfx
@@ -35,16 +35,24 @@ class Tried(NamedTuple):
     solver_ok: BoolScalar
 
 
-def resolution(config: Config, settings: Settings) -> Any:
-    """Return how close to a crossing, in units of the step in which it was seen, a step must end to be corrected to it.
-
-    The correction by one Newton step errs by the square of that distance, so the square root of the tolerance will do.
-    """
+def tolerance(config: Config, settings: Settings) -> Any:
+    """Return the relative accuracy asked for: the larger of rtol and atol, 1e-12 for constant steps."""
     floor = 10 * float(jnp.finfo(config.dtype).eps)
     if not config.adaptive:
-        return 0.1 * max(floor, 1e-12) ** 0.5
+        return max(floor, 1e-12)
     controller = eqx.combine(settings.controller, config.controller)
-    return 0.1 * jnp.sqrt(jnp.maximum(jnp.asarray(controller.rtol, config.dtype), floor))
+    asked = jnp.maximum(jnp.asarray(controller.rtol, config.dtype), jnp.asarray(controller.atol, config.dtype))
+    return jnp.maximum(asked, floor)
+
+
+def resolution(config: Config, settings: Settings) -> Any:
+    """Return what a step may leave unseen, in units of the step: the square root of the tolerance, and less."""
+    return 0.1 * jnp.sqrt(jnp.asarray(tolerance(config, settings), config.dtype))
+
+
+def same_time(config: Config, settings: Settings, t: Scalar) -> Scalar:
+    """Return how close (ms) two times must be to be one: to this a crossing is located, and a state is on the threshold."""
+    return 0.1 * tolerance(config, settings) + ulps(t, 8)
 
 
 def start(config: Config, inputs: Inputs, settings: Settings) -> Carry:
@@ -64,10 +72,10 @@ def start(config: Config, inputs: Inputs, settings: Settings) -> Carry:
     controller_state = jax.tree.map(jnp.asarray, controller_state)  # diffrax's may hold Python numbers
     proposal = jnp.asarray(end - plain.t0 if config.adaptive else end, dtype)
     g, slope = guard(config, flow, plain.t0, plain.state0)
-    armed = g < -resolution(config, settings) * jnp.abs(slope) * (end - plain.t0)
+    armed = g < -same_time(config, settings, plain.t0) * jnp.abs(slope)
     zero, count = jnp.zeros((), dtype), jnp.zeros((), jnp.int32)
     return Carry(
-        t=inputs.t0, t_low=zero, y=inputs.state0, refrac_until=inputs.refrac_until0, proposal=proposal,
+        t=inputs.t0, t_low=zero, y=inputs.state0, refrac_until=inputs.refrac_until0, refrac_low=zero, proposal=proposal,
         controller_state=controller_state, contrast=zero + 1, h_locate=zero, h_seen=zero, armed=armed, held=held,
         positions=positions, num_spikes=count, last_spike_row=count - 1, num_steps=count,
         num_rejected=count, result=settings.result0.astype(jnp.int32),
@@ -107,35 +115,41 @@ _SHADOW_TOLERANCE = 600.0
 def shadow_cap(config: Config, settings: Settings, flow: Flow, carry: Carry, wanted: Scalar) -> tuple[Scalar, Scalar]:
     """Return the step, shortened to what a perturbation of the state survives accurately, and its decay rate (per ms).
 
-    A controller measures the error of the state alone. Where the state rests it measures nothing, the steps grow without
-    bound, and the derivative of the flow, which decays like e^(rate t), would be lost. So a perturbation is followed
-    beside the state: `contrast`, the inverse of its size, is 1 where something new may perturb the lane, and a step of
-    z = h |rate| of a method of order k may err by z^(k+1)/(k+1)!/contrast. Rates are the diagonal of the Jacobian (whole rows
-    would add up what has different units). A field that moves by more than the perturbation would move it is in the
-    controller's sight, and does not count.
+    A controller measures the error of the state alone. Where the state rests, or moves in a straight line, it measures
+    nothing, the steps grow without bound, and the derivative of the flow, which decays like e^(rate t), would be lost. So
+    a perturbation is followed beside the state: `contrast`, the inverse of its size, is 1 where something new may perturb
+    the lane, and a step of z = h rate of a method of order k may err by z^(k+1)/(k+1)!/contrast. The rate of a variable
+    is |J_ii| + max_j sqrt|J_ij J_ji|, whatever the units of the variables, and what decays is surely -J_ii less that
+    coupling. A state whose motion bends by more than the perturbation's would is in the controller's sight, and does not count.
     """
-    velocities, rates = _diagonal(lambda y: rate(config, flow, carry.t, y), carry.y)
-    unseen = [jnp.abs(v) * carry.contrast < jnp.abs(r) for v, r in zip(velocities, rates, strict=True)]
-    fastest = reduce(jnp.maximum, [jnp.where(u, jnp.abs(r), 0.0) for u, r in zip(unseen, rates, strict=True)])
-    grows = reduce(jnp.logical_or, [u & (r > 0) for u, r in zip(unseen, rates, strict=True)])
+    columns, bends = _jacobian(config, flow, carry.t, carry.y)
+    fastest, decay = jnp.zeros_like(wanted), jnp.zeros_like(wanted)
+    pairs = {(i, j): jnp.sqrt(jnp.abs(columns[i][j] * columns[j][i])) for i, j in combinations(range(len(bends)), 2)}
+    for i, bend in enumerate(bends):
+        coupling = reduce(jnp.maximum, [c for pair, c in pairs.items() if i in pair], jnp.zeros_like(wanted))
+        rate_i = jnp.abs(columns[i][i]) + coupling
+        faster = (jnp.abs(bend) * carry.contrast < rate_i * rate_i) & (rate_i > fastest)
+        decay = jnp.where(faster, jnp.maximum(-columns[i][i] - coupling, 0.0), decay)
+        fastest = jnp.where(faster, rate_i, fastest)
     order = eqx.combine(settings.solver, config.solver).order(dfx.ODETerm(lambda t, y, args: y))
-    controller = eqx.combine(settings.controller, config.controller)
-    allowed = math.factorial(order + 1) * _SHADOW_TOLERANCE * jnp.asarray(controller.rtol, config.dtype)
+    allowed = math.factorial(order + 1) * _SHADOW_TOLERANCE * tolerance(config, settings)
     z = rough_power(allowed * carry.contrast, 1 / (order + 1))
     h = jnp.where(wanted * fastest > z, z / jnp.where(fastest > 0, fastest, 1.0), wanted)
-    return h, jnp.where(grows, 0.0, fastest)
+    return h, decay
 
 
-def _diagonal(field: Callable[[State], State], y: State) -> tuple[list[Scalar], list[Scalar]]:
-    """Return the fields f_i and df_i/dy_i; what they share, XLA computes once."""
+def _jacobian(config: Config, flow: Flow, t: Scalar, y: State) -> tuple[list[list[Scalar]], list[Scalar]]:
+    """Return columns[j][i] = df_i/dy_j and y'' = J f + df/dt; what they share, XLA computes once."""
     leaves, tree = jax.tree.flatten(y)
-
-    def own(i: int) -> tuple[Scalar, Scalar]:
-        f = lambda x: jax.tree.leaves(field(jax.tree.unflatten(tree, [*leaves[:i], x, *leaves[i + 1 :]])))[i]
-        return jax.jvp(f, (leaves[i],), (jnp.ones_like(leaves[i]),))
-
-    pairs = [own(i) for i in range(len(leaves))]
-    return [f for f, _ in pairs], [r for _, r in pairs]
+    field = lambda t, *leaves: jax.tree.leaves(rate(config, flow, t, jax.tree.unflatten(tree, leaves)))
+    columns = []
+    for j, x in enumerate(leaves):
+        along = lambda x, j=j: field(t, *leaves[:j], x, *leaves[j + 1 :])
+        columns.append(jax.jvp(along, (x,), (jnp.ones_like(x),))[1])
+    f, bends = jax.jvp(lambda t: field(t, *leaves), (t,), (jnp.ones_like(t),))
+    for column, velocity in zip(columns, f, strict=True):
+        bends = [bend + entry * velocity for bend, entry in zip(bends, column, strict=True)]
+    return columns, bends
 
 
 def contrast_after(carry: Carry, h: Scalar, decay: Scalar) -> Scalar:
@@ -152,7 +166,8 @@ def contrast_after(carry: Carry, h: Scalar, decay: Scalar) -> Scalar:
 def try_step(config: Config, inputs: Inputs, settings: Settings, carry: Carry) -> Tried:
     """Propose a step, clip it to the next landmark, take it and ask the controller."""
     mark, mark_kind = next_landmark(config, inputs, carry)
-    room = jnp.maximum((mark - carry.t) - carry.t_low, 0.0)
+    mark_low = jnp.where(mark_kind == REFRACTORY, carry.refrac_low, 0.0)
+    room = jnp.maximum((mark - carry.t) - (carry.t_low - mark_low), 0.0)
     proposed = carry.proposal if config.adaptive else jnp.maximum((carry.proposal - carry.t) - carry.t_low, 0.0)
     wanted = jnp.where(carry.h_seen != 0, carry.h_locate, proposed)
     refractory = config.model.refractory

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jaxneuro.hybrid.attempt import Tried, finite, resolution, try_step, ulps
+from jaxneuro.hybrid.attempt import Tried, finite, resolution, same_time, try_step, ulps
 from jaxneuro.hybrid.locate import event_time, may_peak_above
 from jaxneuro.hybrid.problem import (
     CLOCK,
@@ -40,7 +40,8 @@ class Landing(NamedTuple):
 
     correction: Scalar  # Newton's, from the end of the step to the crossing (where the slope is > 0)
     near: BoolScalar  # close enough for that correction to be accurate
-    close: Scalar  # what counts as close (a time)
+    close: Scalar  # what a maximum may rise unseen (a time times the change of slope)
+    same: Scalar  # two times closer than this are one
     per_slope: Scalar  # 1/slope at the end of the step, inf where that is not positive
 
 
@@ -49,7 +50,10 @@ def landing(config: Config, settings: Settings, now: Carry, tried: Tried) -> Lan
     close = resolution(config, settings) * jnp.where(now.h_seen != 0, jnp.abs(now.h_seen), tried.h)
     per_slope = jnp.where(ends.slope1 > 0, 1 / ends.slope1, jnp.inf)
     correction = -ends.g1 * per_slope
-    return Landing(correction, jnp.abs(correction) <= 10 * close, close, per_slope)
+    same = same_time(config, settings, now.t)
+    # Newton's correction errs by half the curvature of g times its square.
+    bent = jnp.square(correction) * jnp.abs(ends.slope1 - ends.slope0) * per_slope <= 2 * same * tried.h
+    return Landing(correction, (jnp.abs(correction) <= 10 * close) & bent, close, same, per_slope)
 
 
 def classify(config: Config, now: Carry, tried: Tried, landed: Landing) -> Int[Array, ""]:
@@ -59,8 +63,10 @@ def classify(config: Config, now: Carry, tried: Tried, landed: Landing) -> Int[A
     accepted = jnp.where(tried.cut, tried.mark_kind, FREE)
     peaked = (now.h_seen <= 0) & may_peak_above(tried.ends, landed.close)
     on_threshold = landed.near | (up & (tried.h <= ulps(now.t, 4)))
+    # At a landmark a crossing that is as good as reached comes first: a run that goes on from there starts on the threshold.
+    reached = tried.cut & landed.near & (landed.correction <= landed.same)
     kind = jnp.where(
-        up | (now.h_seen > 0),
+        up | (now.h_seen > 0) | reached,
         jnp.where(on_threshold, spike, CROSSED),
         jnp.where(peaked, PEAKED, accepted),
     )
@@ -103,7 +109,13 @@ def one_turn(
         last_spike_row=jnp.where(kind == SPIKE, index, now.last_spike_row),
     )  # fmt: skip
     if config.dtype == jnp.float32:
-        after = after._replace(t_low=jnp.where(kind < FREE, now.t_low, jnp.where(kind >= END, 0.0, t1_low)))
+        mark_low = jnp.where(kind == REFRACTORY, now.refrac_low, 0.0)
+        low = jnp.where(kind < FREE, now.t_low, jnp.where(kind >= END, mark_low, t1_low))
+        after = after._replace(t_low=low)
+        if config.model.refractory is not None:
+            duration = config.model.refractory(plain.params).duration
+            rounding = add_time(jax.lax.stop_gradient(moving.t), jnp.zeros_like(low), duration)[1]
+            after = after._replace(refrac_low=jnp.where(kind == SPIKE, low + rounding, now.refrac_low))
     return after, row._replace(h=h_out), SpikeRow(moving.t, now.last_spike_row)
 
 
@@ -125,7 +137,7 @@ def follow(
     h_locate = jnp.where((kind == CROSSED) & ~up, longer, event_time(ends, kind == CROSSED, landed.per_slope))
     h_seen = jnp.where(thrown, jnp.where(kind == CROSSED, length, -length), 0.0)
     # Armed: below threshold, beyond tolerance, since the last spike or the end of refractoriness.
-    below = config.model.spike_condition(jax.lax.stop_gradient(y), plain.params) < -landed.close * jnp.abs(ends.slope1)
+    below = config.model.spike_condition(jax.lax.stop_gradient(y), plain.params) < -landed.same * jnp.abs(ends.slope1)
     anew = (kind == SPIKE) | (kind == REFRACTORY)
     num_spikes = now.num_spikes + (kind == SPIKE)
     return now._replace(

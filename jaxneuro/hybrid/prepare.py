@@ -13,7 +13,7 @@ from jaxneuro.model import NeuronModel
 from jaxneuro.results import RESULTS, RUNNING, code, every
 from jaxneuro.solvers import Unrolled, default_controller, resolve_solver
 from jaxneuro.stimuli import Stimulus, as_stimulus
-from jaxneuro.types import Array, IntScalar, Params, State, Times
+from jaxneuro.types import Array, BoolScalar, IntScalar, Params, State, Times
 
 
 def float_dtype(params: Params) -> Any:
@@ -120,7 +120,8 @@ def solver_and_controller(solver: Any, controller: Any, dt0: Any, dtype: Any) ->
     """Return both with defaults filled in, or say why they do not go together."""
     controller = default_controller(dtype) if controller is None else controller
     adaptive = isinstance(controller, dfx.AbstractAdaptiveStepSizeController)
-    if not (adaptive or isinstance(controller, (dfx.ConstantStepSize, dfx.StepTo))):
+    clipped = isinstance(controller, dfx.ClipStepSizeController)
+    if clipped or not (adaptive or isinstance(controller, (dfx.ConstantStepSize, dfx.StepTo))):
         raise ValueError(
             f"simulate cannot use the controller {controller!r}. Use diffrax.PIDController, diffrax.ConstantStepSize, "
             "diffrax.StepTo, or leave it out. Jumps of the input belong into the stimulus, which has breakpoints."
@@ -151,7 +152,7 @@ def initial_result(
     if isinstance(controller, dfx.StepTo):
         steps = controller.ts
         times += [steps[0] == t0, steps[-1] == t1, jnp.diff(steps) > 0]
-    good_state = every([jnp.isfinite(x) for x in [*jax.tree.leaves(inputs.state0), inputs.refrac_until0]])
+    good_state = every([*(jnp.isfinite(x) for x in jax.tree.leaves(inputs.state0)), ~jnp.isnan(inputs.refrac_until0)])
     result = jnp.asarray(RUNNING, jnp.int32)
     for good, item in (
         (good_state, RESULTS.bad_state),
@@ -172,11 +173,11 @@ def settings_of(
     return jax.lax.stop_gradient(Settings(solver, controller, dt0, stop_after, result0))
 
 
-def harmless(config: Config, inputs: Inputs, result0: IntScalar) -> Inputs:
-    """Return the inputs; for an implicit solver, those of a lane that cannot start replaced by ones it does not trip over.
+def harmless(config: Config, inputs: Inputs, good: BoolScalar) -> Inputs:
+    """Return the inputs; for an implicit solver, where not `good`, replaced by ones it does not trip over.
 
-    Such a lane takes no turn, but under `vmap` its steps are computed (and masked) all the same, and a linear solver that
-    meets a NaN raises for the whole batch. (Not for explicit solvers: what all lanes share would become one array a lane.)
+    A lane that takes no turn has its step computed (and masked) under `vmap` all the same, and a linear solver that meets
+    a NaN raises for the whole batch. (Not for explicit solvers: what all lanes share would become one array a lane.)
     """
     if not isinstance(config.solver, dfx.AbstractImplicitSolver):
         return inputs
@@ -185,4 +186,4 @@ def harmless(config: Config, inputs: Inputs, result0: IntScalar) -> Inputs:
         params = inputs.params
     zeros: Inputs = jax.tree.map(jnp.zeros_like, inputs)
     safe = zeros._replace(params=params, state0=config.model.init_state(params))
-    return where(result0 == RUNNING, inputs, safe)
+    return where(good, inputs, safe)

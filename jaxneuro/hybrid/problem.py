@@ -67,6 +67,7 @@ class Carry(NamedTuple):
     t_low: Scalar
     y: State
     refrac_until: Scalar
+    refrac_low: Scalar  # in float32 refractoriness ends at refrac_until + refrac_low
     proposal: Scalar  # of the controller: a length if it is adaptive, else the absolute end of the step
     controller_state: Any
     contrast: (

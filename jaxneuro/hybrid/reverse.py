@@ -7,11 +7,13 @@ The forward pass keeps a checkpoint of each tape's start and no tape. So the mem
 from functools import partial
 from typing import Any, NamedTuple
 
+import equinox as eqx
 import equinox.internal as eqxi
 import jax
 import jax.numpy as jnp
 
 from jaxneuro.hybrid.buffers import read_row
+from jaxneuro.hybrid.prepare import harmless
 from jaxneuro.hybrid.problem import FREE, SPIKE, Carry, Config, Inputs, Row, Settings, where
 from jaxneuro.hybrid.run import (
     BLOCK,
@@ -65,11 +67,17 @@ def _run_noting(config: Config, inputs: Inputs, settings: Settings) -> tuple[Out
 
 
 def checked(config: Config, out: Outputs, past: Any = None) -> tuple[Outputs, Any]:
-    """With throw=True, raise when the lane failed; tied to `past` too, so that it runs also where `out` is dead code."""
+    """With throw=True, raise when the lane failed.
+
+    Tied to `past` and to the tangents too, so that it runs also where `out` itself is dead code.
+    """
     if not config.throw:
         return out, past
-    result = out.counts[3]
-    return from_code(result).error_if((out, past), result != code(RESULTS.successful))
+    tie = lambda floats, result: from_code(result).error_if(floats, result != code(RESULTS.successful))
+    check = jax.custom_jvp(tie)
+    check.defjvp(lambda values, tangents: (check(*values), tie(tangents[0], values[1])))
+    floats, rest = eqx.partition((out, past), eqx.is_inexact_array)
+    return eqx.combine(check(floats, out.counts[3]), rest)
 
 
 def solve_forward(config: Config, inputs: Inputs, settings: Settings) -> Outputs:
@@ -196,7 +204,8 @@ def _turn_back(
     out = adjoint.moving
     out = out._replace(t=out.t + jnp.where(spike, spike_times[number], 0.0))
     start = Moving(row.t, row.y, jnp.zeros_like(row.t))
-    _, vjp = jax.vjp(lambda inputs, moving: retake(config, settings.solver, inputs, row, moving), inputs, start)
+    again = lambda inputs, moving: retake(config, settings.solver, harmless(config, inputs, live), row, moving)
+    _, vjp = jax.vjp(again, inputs, start)
     of_inputs, moving = vjp(out)
     gathered = jax.tree.map(lambda total, x: total + jnp.where(live, x, 0.0), adjoint.inputs, of_inputs)
     moving = where(live, moving, out)

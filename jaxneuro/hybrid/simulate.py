@@ -152,7 +152,7 @@ def _simulate(
     stim = eqx.combine(inputs.stim, config.stim)
     settings = prepare.settings_of(config, inputs, stim, arrays, dt0, stop_after, asked)
     solve = solve_forward if forward else solve_reverse
-    out = solve(config, *vary_together((prepare.harmless(config, inputs, settings.result0), settings)))
+    out = solve(config, *vary_together((prepare.harmless(config, inputs, settings.result0 == RUNNING), settings)))
     # A lane that could not start is left as it was given.
     given = Moving(inputs.t0, inputs.state0, inputs.refrac_until0)
     return _solution(inputs, out._replace(final=where(settings.result0 == RUNNING, out.final, given)))
@@ -172,7 +172,7 @@ def _solution(inputs: Inputs, out: Outputs) -> SpikeSolution:
 def _step_times(config: Config, inputs: Inputs, arrays: Any, dt0: Any, stop_after: Any) -> Times:
     stim = eqx.combine(inputs.stim, config.stim)
     settings = prepare.settings_of(config, inputs, stim, arrays, dt0, stop_after, inputs.ts)
-    return step_times(config, prepare.harmless(config, inputs, settings.result0), settings)
+    return step_times(config, prepare.harmless(config, inputs, settings.result0 == RUNNING), settings)
 
 
 def _warn_tolerance(controller: Any, dtype: Any) -> None:
