@@ -176,3 +176,52 @@ def test_a_run_of_no_length():
     sol = run(5.0)
     assert sol.ts.tolist() == [5.0] and sol.states.v.tolist() == [-70.0] and int(sol.num_spikes) == 0
     np.testing.assert_allclose(jax.grad(lambda t1: run(t1).final_state.v)(5.0), 3.0, rtol=1e-12)  # (r_m i)/tau_m
+
+
+@pytest.mark.parametrize("tight", [True, False], ids=["tight", "default"])
+def test_a_run_broken_at_a_spike_loses_none(tight):
+    """Breaks at the third spike and closely before and after it: all spikes, once each, at their times."""
+    params, settings = jn.LIF.default_params(), TIGHT if tight else {}
+    whole = jn.simulate(jn.LIF, params, 3.0, 100.0, **settings)
+    near = jnp.array([1e-2, 1e-5, 1e-6, 1e-7, 2e-8, 1e-8, 5e-9, 1e-9, 1e-11, 1e-13])
+    breaks = whole.spike_times[2] + jnp.concatenate([-near, jnp.zeros(1), near])
+
+    def broken(at):
+        first = jn.simulate(jn.LIF, params, 3.0, at, max_spikes=8, **settings)
+        second = jn.simulate(
+            jn.LIF, params, 3.0, 100.0, t0=first.final_time, state0=first.final_state,
+            refrac_until0=first.final_refrac_until, max_spikes=8, **settings,
+        )  # fmt: skip
+        return jnp.sort(jnp.concatenate([first.spike_times, second.spike_times]))[:8], second.final_state.v
+
+    times, v = jax.jit(jax.vmap(broken))(breaks)
+    expected = np.broadcast_to(whole.spike_times[:8], times.shape)
+    np.testing.assert_allclose(times, expected, atol=1e-9 if tight else 1e-6)
+    np.testing.assert_allclose(v, float(whole.final_state.v), atol=1e-8 if tight else 1e-5)
+
+
+def test_start_closely_below_threshold_spikes():
+    params = jn.LIF.default_params()
+    run = lambda gap: jn.simulate(
+        jn.LIF, params, 3.0, 100.0, state0=jn.LIF.init_state(params)._replace(v=params.v_thresh - gap)
+    )
+    assert jax.vmap(run)(jnp.array([1.0, 1e-3, 1e-6])).num_spikes.tolist() == [8, 8, 8]
+
+
+def test_a_reset_closely_below_the_cutoff_spikes_again():
+    params = jn.QIF.default_params(v_peak=-40.0, v_reset=-40.0 - 1e-4)
+    sol = jn.simulate(jn.QIF, params, 3.0, 20.0, max_spikes=16, throw=False)
+    assert bool(sol.result == jn.RESULTS.max_spikes_reached)
+
+
+def test_float32_time_does_not_drift():
+    """Refractory or not, five seconds: the ends of refractoriness carry their rounding too."""
+    single = lambda tau: jax.tree.map(jnp.float32, jn.LIF.default_params(tau_refrac=tau))
+    current = jnp.linspace(3.0, 9.0, 20, dtype=jnp.float32)
+    for tau in (0.0, 0.1):
+        run = lambda i, tau=tau: jn.simulate(jn.LIF, single(tau), i, jnp.float32(5000.0), max_spikes=2100)
+        times = np.asarray(jax.jit(jax.vmap(run))(current).spike_times, float)
+        i, tau64 = np.asarray(current, float), float(np.float32(tau))
+        interval = 10 * np.log(10 * i / (10 * i - 20)) + tau64
+        exact = interval[:, None] * np.arange(1, 2101) - tau64
+        assert np.max(np.abs(times - exact)[np.isfinite(times)]) < 0.02, tau

@@ -5,6 +5,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from cases import lif_spike_time
 
 import jaxneuro as jn
 from jaxneuro.hybrid import prepare
@@ -38,6 +39,11 @@ STATIC = [
     (dict(solver=dfx.Euler()), ValueError, "no error estimate"),
     (dict(stepsize_controller=dfx.ConstantStepSize()), ValueError, "pass dt0"),
     (dict(stepsize_controller=3), ValueError, "cannot use the controller"),
+    (
+        dict(stepsize_controller=dfx.ClipStepSizeController(dfx.PIDController(1e-6, 1e-6), step_ts=jnp.ones(1))),
+        ValueError,
+        "cannot use the controller",
+    ),
     (dict(adjoint=dfx.DirectAdjoint()), ValueError, "must be None"),
 ]
 
@@ -208,6 +214,27 @@ def test_throw():
         with pytest.raises(Exception, match="outside its valid range"):  # noqa: B017 (the class is JAX's own, and moves)
             jax.block_until_ready(fn(x))
     assert bool(jnp.isfinite(jax.jit(jax.grad(third))(P).tau_m))
+    # Forwards too, where the value itself is dead code.
+    forwards = jax.jacfwd(
+        lambda p: jn.simulate(LIF, p, 3.0, 50.0, throw=True, adjoint=dfx.ForwardMode()).spike_times[2]
+    )
+    for fn, x in ((jax.jit(forwards), bad), (jax.jit(jax.vmap(forwards)), batch)):
+        with pytest.raises(Exception, match="outside its valid range"):  # noqa: B017
+            jax.block_until_ready(fn(x))
+    assert bool(jnp.isfinite(jax.jit(forwards)(P).tau_m))
+
+
+def test_an_absolute_tolerance_alone_will_do():
+    controller = dfx.PIDController(rtol=0.0, atol=1e-8)
+    sol = run(current=jn.step(3.0, 20.0, 80.0), t1=100.0, stepsize_controller=controller)
+    np.testing.assert_allclose(sol.spike_times[:4], 20 + lif_spike_time(P, 3.0, jnp.arange(1.0, 5.0)), atol=1e-6)
+
+
+def test_an_overflow_in_one_lane_of_an_implicit_solver_raises_for_none():
+    controller = dfx.PIDController(rtol=1e-6, atol=1e-6)
+    first = lambda i: run(current=i, solver=dfx.Kvaerno3(), stepsize_controller=controller, throw=False).spike_times[0]
+    slope = jax.jit(jax.vmap(jax.grad(first)))(jnp.array([3.0, 1e308]))
+    np.testing.assert_allclose(slope[0], jax.grad(lambda i: lif_spike_time(P, i, 1))(3.0), rtol=1e-4)
 
 
 def test_float32_warns_of_a_tolerance_it_cannot_hold():

@@ -188,3 +188,35 @@ def test_a_perturbation_of_rest_is_followed_though_the_state_stands_still():
     slope = jax.jit(jax.vmap(jax.grad(third), in_axes=(None, 0)))(p.v_rest, t_on)
     # dt/dv0 = -tau/(v_inf - v_rest) e^(-t_on/tau)
     np.testing.assert_allclose(slope, -10.0 / 30.0 * jnp.exp(-t_on / 10.0), rtol=1e-8, atol=1e-9)
+
+
+def test_a_rest_at_a_focus_keeps_the_derivative():
+    """Izhikevich's resonator rests at a focus: the perturbation turns faster than it decays (J_ii alone would not say so)."""
+    b = 0.26
+    p = jn.Izhikevich.default_params(a=0.1, b=b, c=-60.0, d=-1.0)
+    v = (-(5 - b) - np.sqrt((5 - b) ** 2 - 4 * 0.04 * 140)) / 0.08
+    rest = jn.Izhikevich.init_state(p)._replace(v=jnp.asarray(v), u=jnp.asarray(b * v))
+
+    def spike(b, **settings):
+        stim = jn.step(2.0, 300.0)
+        return jn.simulate(jn.Izhikevich, p._replace(b=b), stim, 400.0, state0=rest, **settings).spike_times[0]
+
+    h = 1e-5
+    expected = (spike(b + h, **TIGHT) - spike(b - h, **TIGHT)) / (2 * h)
+    np.testing.assert_allclose(jax.grad(lambda b: spike(b, **TIGHT))(b), expected, rtol=1e-6)
+    np.testing.assert_allclose(jax.grad(spike)(b), expected, rtol=1e-3)
+    final = lambda v0: jn.simulate(jn.Izhikevich, p, 0.0, 1000.0, state0=rest._replace(v=v0)).final_state.v
+    assert abs(float(jax.grad(final)(rest.v))) < 1e-12  # e^(-50)
+
+
+def test_motion_in_a_straight_line_keeps_the_derivative():
+    """Under a ramp the membrane can move in a straight line, which no method's error estimate sees."""
+    p = jn.LIF.default_params(v_thresh=jnp.inf)
+
+    def final(v0):
+        return jn.simulate(
+            jn.LIF, p, jn.ramp(0.05, 0.0), 200.0, state0=jn.LIF.init_state(p)._replace(v=v0)
+        ).final_state.v
+
+    # v = v_rest + r_m slope (t - tau_m) solves the equation exactly; a perturbation of it decays by e^-20.
+    np.testing.assert_allclose(jax.grad(final)(jnp.asarray(-75.0)), np.exp(-20.0), atol=1e-5)

@@ -79,6 +79,16 @@ def test_constant_steps_have_the_derivative_of_their_own_discretisation(name):
     np.testing.assert_allclose(jax.jit(jax.jacrev(fn))(x).T, expected, rtol=1e-6, atol=1e-6)
 
 
+@pytest.mark.parametrize("solver", [dfx.Euler(), dfx.Heun()], ids=["Euler", "Heun"])
+def test_constant_steps_with_refractoriness(solver):
+    """The grid's next point may lie within refractoriness: a turn of no length, through which time carries its tangent."""
+    fixed: dict[str, Any] = dict(solver=solver, stepsize_controller=dfx.ConstantStepSize(), dt0=0.3)
+    spikes = lambda i: jn.simulate(jn.LIF, PARAMS, i, 80.0, **fixed).spike_times[:4]
+    h = 1e-5
+    expected = (spikes(3.0 + h) - spikes(3.0 - h)) / (2 * h)
+    np.testing.assert_allclose(jax.jacrev(spikes)(3.0), expected, rtol=1e-6)
+
+
 def test_unrolled_is_the_same_method_in_diffeqsolve():
     term = dfx.ODETerm(lambda t, y, args: (-y[1] + jnp.sin(t), y[0]))
     start = (jnp.asarray(1.0), jnp.asarray(0.0))

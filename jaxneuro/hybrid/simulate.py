@@ -81,7 +81,7 @@ def simulate(
         dt0: first step, ms; None: chosen.
         adjoint: None for reverse mode (`jax.grad`), `diffrax.ForwardMode()` for forward mode (`jax.jvp`, `jax.jacfwd`).
         max_steps: most solver steps.
-        tape_steps: steps kept in memory for the gradient; longer runs are checkpointed and repeated piece by piece.
+        tape_steps: steps that the gradient keeps in memory: it repeats the run from checkpoints, piece by piece, last first.
         stop_after: end the run at this spike.
         throw: raise if the run fails. None: when called eagerly; True: always, also inside `jit` and gradients; False:
             never. What is not raised is in `result`.
