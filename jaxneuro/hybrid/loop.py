@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jaxneuro.hybrid.attempt import Tried, finite, resolution, same_time, try_step, ulps
+from jaxneuro.hybrid.attempt import Tried, finite, try_step
 from jaxneuro.hybrid.locate import event_time, may_peak_above
 from jaxneuro.hybrid.problem import (
     CLOCK,
@@ -30,6 +30,7 @@ from jaxneuro.hybrid.problem import (
     SpikeRow,
     where,
 )
+from jaxneuro.hybrid.tolerance import resolution, same_time, ulps
 from jaxneuro.hybrid.turn import Flow, Moving, rate, take
 from jaxneuro.results import RESULTS, RUNNING, code
 from jaxneuro.types import Array, BoolScalar, Int, Scalar, State

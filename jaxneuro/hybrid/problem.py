@@ -70,9 +70,7 @@ class Carry(NamedTuple):
     refrac_low: Scalar  # in float32 refractoriness ends at refrac_until + refrac_low
     proposal: Scalar  # of the controller: a length if it is adaptive, else the absolute end of the step
     controller_state: Any
-    contrast: (
-        Scalar  # 1 / size of a perturbation of the state: 1 at the start, at landmarks and spikes (see attempt.py)
-    )
+    contrast: Scalar  # 1 / size of a perturbation of the state: 1 at the start, at landmarks and spikes (see shadow.py)
     h_locate: Scalar  # while an event is being located: the step to try next
     h_seen: Scalar  # and the length of the step in which it was seen: > 0 a crossing, < 0 a maximum; 0: no event
     armed: BoolScalar  # below threshold since the last spike

@@ -1,0 +1,70 @@
+"""A perturbation followed beside the state, which caps the steps where the state itself shows no error."""
+
+import math
+from functools import reduce
+from itertools import combinations
+
+import diffrax as dfx
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+
+from jaxneuro.hybrid.problem import Carry, Config, Settings
+from jaxneuro.hybrid.tolerance import tolerance
+from jaxneuro.hybrid.turn import Flow, rate
+from jaxneuro.solvers import rough_power
+from jaxneuro.types import Scalar, State
+
+# What a unit perturbation of the state may lose in one step, in units of rtol.
+_SHADOW_TOLERANCE = 600.0
+
+
+def shadow_cap(config: Config, settings: Settings, flow: Flow, carry: Carry, wanted: Scalar) -> tuple[Scalar, Scalar]:
+    """Return the step, shortened to what a perturbation of the state survives accurately, and its decay rate (per ms).
+
+    A controller measures the error of the state alone. Where the state rests, or moves in a straight line, it measures
+    nothing, the steps grow without bound, and the derivative of the flow, which decays like e^(rate t), would be lost. So
+    a perturbation is followed beside the state: `contrast`, the inverse of its size, is 1 where something new may perturb
+    the lane, and a step of z = h rate of a method of order k may err by z^(k+1)/(k+1)!/contrast. The rate of a variable
+    is |J_ii| + max_j sqrt|J_ij J_ji|, whatever the units of the variables, and what decays is surely -J_ii less that
+    coupling. A state whose motion bends by more than the perturbation's would is in the controller's sight, and does not count.
+    """
+    columns, bends = _jacobian(config, flow, carry.t, carry.y)
+    fastest, decay = jnp.zeros_like(wanted), jnp.zeros_like(wanted)
+    pairs = {(i, j): jnp.sqrt(jnp.abs(columns[i][j] * columns[j][i])) for i, j in combinations(range(len(bends)), 2)}
+    for i, bend in enumerate(bends):
+        coupling = reduce(jnp.maximum, [c for pair, c in pairs.items() if i in pair], jnp.zeros_like(wanted))
+        rate_i = jnp.abs(columns[i][i]) + coupling
+        faster = (jnp.abs(bend) * carry.contrast < rate_i * rate_i) & (rate_i > fastest)
+        decay = jnp.where(faster, jnp.maximum(-columns[i][i] - coupling, 0.0), decay)
+        fastest = jnp.where(faster, rate_i, fastest)
+    order = eqx.combine(settings.solver, config.solver).order(dfx.ODETerm(lambda t, y, args: y))
+    allowed = math.factorial(order + 1) * _SHADOW_TOLERANCE * tolerance(config, settings)
+    z = rough_power(allowed * carry.contrast, 1 / (order + 1))
+    h = jnp.where(wanted * fastest > z, z / jnp.where(fastest > 0, fastest, 1.0), wanted)
+    return h, decay
+
+
+def _jacobian(config: Config, flow: Flow, t: Scalar, y: State) -> tuple[list[list[Scalar]], list[Scalar]]:
+    """Return columns[j][i] = df_i/dy_j and y'' = J f + df/dt; what they share, XLA computes once."""
+    leaves, tree = jax.tree.flatten(y)
+    field = lambda t, *leaves: jax.tree.leaves(rate(config, flow, t, jax.tree.unflatten(tree, leaves)))
+    columns = []
+    for j, x in enumerate(leaves):
+        along = lambda x, j=j: field(t, *leaves[:j], x, *leaves[j + 1 :])
+        columns.append(jax.jvp(along, (x,), (jnp.ones_like(x),))[1])
+    f, bends = jax.jvp(lambda t: field(t, *leaves), (t,), (jnp.ones_like(t),))
+    for column, velocity in zip(columns, f, strict=True):
+        bends = [bend + entry * velocity for bend, entry in zip(bends, column, strict=True)]
+    return columns, bends
+
+
+def contrast_after(carry: Carry, h: Scalar, decay: Scalar) -> Scalar:
+    """Return the contrast after a step of length h: growing as the perturbation decays, but no more than a method lets it.
+
+    A perturbation decays by at least 1 + z + z^2/2 (from 1/e^z); beyond z = 2 an explicit method leaves more and more
+    of it (z^6/720 for one of order five, bounded here by a line), until at 3 it does not decay any more.
+    """
+    z = decay * h
+    gain = jnp.minimum(1 + z + 0.5 * z * z, 20.2 - 6.4 * z)
+    return jnp.minimum(carry.contrast * jnp.maximum(gain, 1.0), 1e20)
