@@ -1,5 +1,7 @@
 """Bad input and failing runs: a clear sentence, or a code in `result`, and never harm to another lane."""
 
+from typing import Any
+
 import diffrax as dfx
 import jax
 import jax.numpy as jnp
@@ -14,7 +16,7 @@ LIF, R = jn.LIF, jn.RESULTS
 P = LIF.default_params()
 
 
-def run(params=P, current=3.0, t1=50.0, **settings):
+def run(params=P, current: Any = 3.0, t1=50.0, **settings):
     return jn.simulate(LIF, params, current, t1, **settings)
 
 
@@ -72,7 +74,7 @@ def test_bad_stimuli_known_while_tracing():
     with pytest.raises(ValueError, match="of one shape"):
         jn.sampled(jnp.arange(3.0), jnp.arange(2.0))
     with pytest.raises(TypeError, match="scaled by a number"):
-        jn.constant(1.0) * jn.constant(2.0)
+        _ = jn.constant(1.0) * jn.constant(2.0)
 
 
 down = jnp.array([0.0, 2.0, 1.0])
