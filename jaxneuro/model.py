@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, TypeVar
 import jax
 import jax.numpy as jnp
 
+from jaxneuro.results import every
 from jaxneuro.types import Array, BoolScalar, Params, Scalar, State
 
 
@@ -61,6 +62,16 @@ class NeuronModel:
 
 def _model_by_name(module: str, name: str) -> NeuronModel:
     return getattr(importlib.import_module(module), name)
+
+
+def constraints_of(model: NeuronModel, params: Params) -> Mapping[str, BoolScalar]:
+    """Return what the model asks of its parameters, by name, and whether each holds."""
+    return {} if model.constraints is None else model.constraints(params)
+
+
+def valid_params(model: NeuronModel, params: Params) -> BoolScalar:
+    """Return whether no parameter is NaN and every constraint of the model holds."""
+    return every([*(~jnp.isnan(x) for x in jax.tree.leaves(params)), *constraints_of(model, params).values()])
 
 
 _P = TypeVar("_P", bound=tuple)
@@ -120,7 +131,7 @@ def _check_traceable(model: NeuronModel, params: Params, state: State, t: Scalar
         "spike_condition": (model.spike_condition, state, params),
         "reset": (model.reset, state, params),
         "refractory": (lambda p: model.refractory and model.refractory(p).duration, params),
-        "constraints": (lambda p: model.constraints and dict(model.constraints(p)), params),
+        "constraints": (lambda p: dict(constraints_of(model, p)), params),
     }
     problems = []
     for name, (fn, *args) in calls.items():
@@ -161,9 +172,8 @@ def _check_at(model: NeuronModel, params: Params, dtype: Any) -> list[str]:
             for name in held
             if name not in getattr(type(state), "_fields", ())
         ]
-    if model.constraints is not None:
-        broken = [name for name, ok in model.constraints(params).items() if not bool(ok)]
-        problems += [f"the default parameters break the model's own constraint {name!r}." for name in broken]
+    broken = [name for name, ok in constraints_of(model, params).items() if not bool(ok)]
+    problems += [f"the default parameters break the model's own constraint {name!r}." for name in broken]
     return problems
 
 

@@ -6,7 +6,7 @@ first call, steady state (minimum of repeats, blocked), and the error of the las
 A lane whose number of spikes differs from the reference is looked at: it counts as sitting at the bifurcation when
 moving its current by 1e-6 changes the reference's own number of spikes.
 
-    python -m experiments.benchmarks.engine            (about two minutes)
+    python -m experiments.benchmarks.engine            (about half a minute)
 """
 
 import time

@@ -15,7 +15,7 @@ from jax.core import Tracer
 
 from jaxneuro.grids.schemes import SCHEMES
 from jaxneuro.grids.steps import Job, run_steps, search, spike_steps
-from jaxneuro.model import NeuronModel
+from jaxneuro.model import NeuronModel, valid_params
 from jaxneuro.results import RESULTS, every
 from jaxneuro.stimuli import Stimulus, as_stimulus
 from jaxneuro.types import Array, Int, IntScalar, Params, Scalar, ScalarLike, SpikeTimes, State, Times
@@ -199,11 +199,10 @@ def _run(
 
 def _result(model: NeuronModel, params: Params, stim: Stimulus, final_state: State, more: Array) -> Any:
     """Return what is wrong with the run, the values given before what came of them."""
-    constraints = {} if model.constraints is None else model.constraints(params)
     checks = (
         (every(jnp.isfinite(x) for x in final_state), RESULTS.nonfinite_state),
         (stim.valid(), RESULTS.bad_stimulus),
-        (every([*(~jnp.isnan(x) for x in jax.tree.leaves(params)), *constraints.values()]), RESULTS.bad_parameters),
+        (valid_params(model, params), RESULTS.bad_parameters),
     )
     result = RESULTS.where(more, RESULTS.max_spikes_reached, RESULTS.successful)
     for good, item in checks:

@@ -23,6 +23,7 @@ class Tried(NamedTuple):
     y1: State
     ends: Ends
     mark: Scalar  # the next landmark
+    mark_low: Scalar  # (float32) and what rounding took from it
     mark_kind: Int[Array, ""]
     cut: BoolScalar  # the step ends there
     capped: BoolScalar  # the step is shorter than proposed, for the sake of the derivatives
@@ -76,7 +77,6 @@ def next_landmark(config: Config, inputs: Inputs, carry: Carry) -> tuple[Scalar,
             jnp.where(carry.positions[j] < clock.shape[0], breakpoint_at(clock, carry.positions[j]), jnp.inf),
         )
         for j, clock in enumerate(combine_stim(config, inputs.stim).clocks())
-        if clock.shape[0]
     ]
     if config.refractory:
         candidates.append((REFRACTORY, jnp.where(carry.held, carry.refrac_until, jnp.inf)))
@@ -132,6 +132,7 @@ def try_step(config: Config, inputs: Inputs, settings: Settings, carry: Carry) -
         y1,
         ends,
         mark,
+        mark_low,
         mark_kind,
         cut,
         capped,

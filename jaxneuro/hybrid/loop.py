@@ -110,8 +110,7 @@ def one_turn(
         last_spike_row=jnp.where(kind == SPIKE, index, now.last_spike_row),
     )  # fmt: skip
     if config.dtype == jnp.float32:
-        mark_low = jnp.where(kind == REFRACTORY, now.refrac_low, 0.0)
-        low = jnp.where(kind < FREE, now.t_low, jnp.where(kind >= END, mark_low, t1_low))
+        low = jnp.where(kind < FREE, now.t_low, jnp.where(kind >= END, tried.mark_low, t1_low))
         after = after._replace(t_low=low)
         if config.model.refractory is not None:
             duration = config.model.refractory(plain.params).duration

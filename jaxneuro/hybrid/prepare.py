@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxneuro.hybrid.problem import Config, Inputs, Settings, where
-from jaxneuro.model import NeuronModel
+from jaxneuro.model import NeuronModel, valid_params
 from jaxneuro.results import RESULTS, RUNNING, code, every
 from jaxneuro.solvers import Unrolled, default_controller, resolve_solver
 from jaxneuro.stimuli import Stimulus, as_stimulus
@@ -143,8 +143,6 @@ def initial_result(
     config: Config, inputs: Inputs, stim: Stimulus, controller: Any, dt0: Array | None, asked: Times
 ) -> IntScalar:
     """Return RUNNING, or the code of the first thing wrong with the values; `asked` are the user's own sample times."""
-    constraints = config.model.constraints(inputs.params) if config.model.constraints else {}
-    good_params = every([*(~jnp.isnan(x) for x in jax.tree.leaves(inputs.params)), *constraints.values()])
     t0, t1 = inputs.t0, inputs.t1
     times = [jnp.isfinite(t0), jnp.isfinite(t1), t0 <= t1, jnp.diff(asked) >= 0, (asked >= t0) & (asked <= t1)]
     if dt0 is not None:
@@ -158,7 +156,7 @@ def initial_result(
         (good_state, RESULTS.bad_state),
         (every(times), RESULTS.bad_times),
         (stim.valid(), RESULTS.bad_stimulus),
-        (good_params, RESULTS.bad_parameters),
+        (valid_params(config.model, inputs.params), RESULTS.bad_parameters),
     ):
         result = jnp.where(good, result, code(item))
     return result.astype(jnp.int32)

@@ -16,7 +16,7 @@ from jaxneuro.hybrid.reverse import Outputs, solve_forward, solve_reverse
 from jaxneuro.hybrid.run import step_times
 from jaxneuro.hybrid.turn import Moving
 from jaxneuro.hybrid.varying import vary_together
-from jaxneuro.model import NeuronModel
+from jaxneuro.model import NeuronModel, constraints_of
 from jaxneuro.results import RESULTS, RUNNING, from_code
 from jaxneuro.stimuli import Stimulus
 from jaxneuro.types import IntScalar, Params, Scalar, ScalarLike, SpikeTimes, State, Times
@@ -192,7 +192,7 @@ def _raise_eagerly(model: NeuronModel, params: Params, sol: SpikeSolution) -> No
         return
     message = RESULTS[sol.result]
     if bool(sol.result == RESULTS.bad_parameters):
-        broken = [n for n, ok in (model.constraints(params) if model.constraints else {}).items() if not bool(ok)]
+        broken = [n for n, ok in constraints_of(model, params).items() if not bool(ok)]
         message += f" Broken here: {', '.join(broken) or 'a NaN'}; params = {params}."
     raise RuntimeError(
         f"simulate({model.name}) failed at t = {float(sol.final_time):.6g} ms after {int(sol.num_spikes)} spikes: "

@@ -121,13 +121,14 @@ def landmark(config: Config, inputs: Inputs, row: Row, refrac_until: Scalar) -> 
     if config.refractory:
         time = jnp.where(row.kind == REFRACTORY, refrac_until, time)
     for j, clock in enumerate(combine_stim(config, inputs.stim).clocks()):
-        if clock.shape[0]:
-            time = jnp.where(row.kind == CLOCK + j, breakpoint_at(clock, row.positions[j]), time)
+        time = jnp.where(row.kind == CLOCK + j, breakpoint_at(clock, row.positions[j]), time)
     return time
 
 
 def breakpoint_at(clock: Array, position: Array) -> Scalar:
-    """Return the next breakpoint of a clock, the last one where all have passed."""
+    """Return the next breakpoint of a clock, the last one where all have passed (inf where there are none)."""
+    if clock.shape[0] == 0:
+        return jnp.full((), jnp.inf, clock.dtype)
     return clock[0] if clock.shape[0] == 1 else clock[jnp.minimum(position, clock.shape[0] - 1)]
 
 
