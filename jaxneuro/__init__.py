@@ -1,5 +1,7 @@
 """Neuron models in JAX with exact spike times and exact derivatives, and networks that learn."""
 
+from jaxneuro import losses as losses
+from jaxneuro import metrics as metrics
 from jaxneuro import spikes as spikes
 from jaxneuro.grids import GridSolution as GridSolution
 from jaxneuro.grids import simulate_grid as simulate_grid
@@ -8,6 +10,10 @@ from jaxneuro.hybrid import simulate as simulate
 from jaxneuro.model import NeuronModel as NeuronModel
 from jaxneuro.model import Refractory as Refractory
 from jaxneuro.model import check_model as check_model
+from jaxneuro.nets import cnn_apply as cnn_apply
+from jaxneuro.nets import cnn_init as cnn_init
+from jaxneuro.nets import mlp_apply as mlp_apply
+from jaxneuro.nets import mlp_init as mlp_init
 from jaxneuro.neurons import ALL_MODELS as ALL_MODELS
 from jaxneuro.neurons import LIF as LIF
 from jaxneuro.neurons import QIF as QIF
@@ -40,3 +46,6 @@ from jaxneuro.stimuli import (
 )
 from jaxneuro.sweeps import grid as grid
 from jaxneuro.sweeps import sweep as sweep
+from jaxneuro.train import CheckpointError as CheckpointError
+from jaxneuro.train import History as History
+from jaxneuro.train import fit as fit

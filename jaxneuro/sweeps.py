@@ -7,7 +7,6 @@ counts = jn.sweep(lambda p: jn.simulate(jn.LIF, params(p), p["i"], 1000.0).num_s
 import dataclasses
 import math
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import nullcontext
 from types import MappingProxyType
 from typing import Any
 
@@ -17,6 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
+from jaxneuro.progress import bar
 from jaxneuro.types import Array
 
 _DEFAULT_BATCH = 1024  # lanes per tile: enough to fill the vector units, few enough for their state to stay in cache
@@ -125,7 +125,7 @@ def sweep(
     size, shape = grid.size, grid.shape
     batch = min(size, _DEFAULT_BATCH if batch_size is None else int(batch_size))
     buffers, treedef = None, None
-    with _bar(size, progress) as bar:
+    with bar("sweep", size, "point", progress, unit_scale=True) as shown:
         for start in range(0, size, batch):
             lanes = min(batch, size - start)
             digits = np.asarray(np.unravel_index(start, shape), np.int32)
@@ -137,8 +137,8 @@ def sweep(
                 buffers = [np.empty((size, *x.shape[1:]), x.dtype) for x in leaves]
             for buffer, leaf in zip(buffers, leaves, strict=True):
                 buffer[start : start + lanes] = np.asarray(leaf)[:lanes]
-            if bar is not None:
-                bar.update(lanes)
+            if shown is not None:
+                shown.update(lanes)
     assert treedef is not None and buffers is not None  # a Grid has at least one point
     return jax.tree.unflatten(treedef, [b.reshape(*shape, *b.shape[1:]) for b in buffers])
 
@@ -183,18 +183,6 @@ def _traced(what: str) -> str:
         f"A sweep is a loop on the host and cannot run inside jit, vmap or grad: {what}. Call sweep outside "
         f"of the transformation and use the transformation inside fn, or use jax.vmap in place of sweep."
     )
-
-
-def _bar(size: int, progress: bool) -> Any:
-    if not progress:
-        return nullcontext()
-    try:
-        from tqdm.auto import tqdm
-    except ImportError as error:
-        raise ImportError(
-            "sweep(progress=True) needs tqdm: `pip install 'jaxneuro[experiments]'`, or leave progress out."
-        ) from error
-    return tqdm(total=size, unit="point", unit_scale=True)
 
 
 __all__ = ["Grid", "grid", "sweep"]

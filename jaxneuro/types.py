@@ -18,12 +18,16 @@ SpikeTimes: TypeAlias = Float[Array, " spikes"]
 ScalarLike: TypeAlias = float | int | np.ndarray | np.generic | jax.Array
 """What a user may write where a scalar is wanted; cast to the dtype of the parameters on entry."""
 
+Integer: TypeAlias = int | np.integer
+KeyLike: TypeAlias = jax.Array | np.ndarray
+"""A JAX random key, `jax.random.key(0)`, or the older `jax.random.PRNGKey(0)`."""
+
 Params: TypeAlias = Any
 """A NamedTuple of scalars (or any pytree of arrays of one dtype)."""
 State: TypeAlias = Any
 """A NamedTuple of scalars; `vector_field` and `reset` return the same type."""
 
 __all__ = [
-    "Array", "Bool", "BoolScalar", "Float", "Int", "IntScalar", "NamedTuple", "Params",
+    "Array", "Bool", "BoolScalar", "Float", "Int", "IntScalar", "Integer", "KeyLike", "NamedTuple", "Params",
     "Scalar", "ScalarLike", "SpikeTimes", "State", "Times",
 ]  # fmt: skip

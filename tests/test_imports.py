@@ -9,9 +9,10 @@ import jaxneuro as jn
 
 PACKAGE = Path(jn.__file__).parent
 LAYERS = (
-    ("types", "numerics", "results", "runtime"),
-    ("model", "stimuli", "spikes", "solvers"),
-    ("neurons", "hybrid", "grids", "sweeps"),
+    ("types", "numerics", "results", "runtime", "progress"),
+    ("model", "stimuli", "spikes", "solvers", "nets", "metrics"),
+    ("neurons", "hybrid", "grids", "sweeps", "losses"),
+    ("train",),
 )
 
 
@@ -37,7 +38,7 @@ def test_direction_of_imports():
         assert layer(here) >= 0, f"{here} stands in no layer of this test"
         for name in imported(path):
             parts = name.split(".")
-            assert parts[0] not in ("matplotlib", "scipy", "sklearn", "tyro"), (path, name)
+            assert parts[0] not in ("matplotlib", "scipy", "sklearn", "mlxtend", "tyro"), (path, name)
             assert not (here == "neurons" and parts[0] == "diffrax"), path
             if parts[0] == "jaxneuro" and len(parts) > 1 and parts[1] != here:
                 assert layer(parts[1]) <= layer(here), (path, name)
@@ -51,7 +52,8 @@ def test_no_module_has_the_name_of_a_public_function():
 
 
 def test_import_needs_no_extra():
-    script = "import sys, jaxneuro; print([m for m in ('matplotlib', 'tqdm', 'tyro', 'beartype') if m in sys.modules])"
+    extras = ("matplotlib", "tqdm", "tyro", "beartype", "sklearn", "tensorboardX")
+    script = f"import sys, jaxneuro; print([m for m in {extras} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
 

@@ -1,0 +1,108 @@
+"""Checkpoints of training: one file, written beside and moved into place, checked before it is read.
+
+The file is a line of JSON (what run it is of, the length and the SHA-256 of the rest) and then the arrays, by equinox.
+"""
+
+import hashlib
+import io
+import json
+import os
+import zlib
+from pathlib import Path
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+_FORMAT = "jaxneuro training checkpoint 1"
+
+
+class CheckpointError(ValueError):
+    """A checkpoint that is damaged, or of another run; the message says what to do."""
+
+
+def save(path: Path, fingerprint: dict[str, str], state: Any, columns: dict[str, np.ndarray]) -> None:
+    """Write state and metrics (epochs,) to `path`: at any moment the file there is the old one or the new one, whole."""
+    body = io.BytesIO()
+    eqx.tree_serialise_leaves(body, (_storable(state), columns))
+    content = body.getvalue()
+    header = dict(format=_FORMAT, length=len(content), sha256=hashlib.sha256(content).hexdigest())
+    header |= dict(epochs=int(state.epoch), columns={name: str(x.dtype) for name, x in columns.items()})
+    part = path.with_name(path.name + ".part")
+    with open(part, "wb") as file:
+        file.write(json.dumps({**header, "run": fingerprint}).encode() + b"\n")
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(part, path)
+    directory = os.open(path.parent, os.O_RDONLY) if os.name == "posix" else None
+    if directory is not None:  # so that the new name, too, outlives a power cut
+        os.fsync(directory)
+        os.close(directory)
+
+
+def load(path: Path, fingerprint: dict[str, str], state: Any) -> tuple[Any, dict[str, np.ndarray]]:
+    """Return the state, of the structure of `state`, and the columns; raise if the file is no checkpoint of this run."""
+    header, content = _read(path, fingerprint)
+    columns = {name: np.zeros(header["epochs"], dtype) for name, dtype in header["columns"].items()}
+    try:
+        stored, columns = eqx.tree_deserialise_leaves(io.BytesIO(content), (_storable(state), columns))
+    except (RuntimeError, ValueError, EOFError, OSError) as error:
+        raise CheckpointError(_advice(path, f"does not hold what this run needs ({error})")) from error
+    return jax.tree.map(_like, stored, state), columns
+
+
+def fingerprint(**parts: Any) -> dict[str, str]:
+    """Return what tells runs apart: structures and shapes, and a checksum of all values."""
+    return {name: _summary(value) for name, value in parts.items()}
+
+
+def _read(path: Path, fingerprint: dict[str, str]) -> tuple[dict[str, Any], bytes]:
+    first, _, content = path.read_bytes().partition(b"\n")
+    try:
+        header = json.loads(first)
+        known = header["format"] == _FORMAT
+    except (ValueError, TypeError, KeyError):
+        known, header = False, {}
+    if not known:
+        raise CheckpointError(_advice(path, f"is no {_FORMAT!r}"))
+    if len(content) != header["length"] or hashlib.sha256(content).hexdigest() != header["sha256"]:
+        raise CheckpointError(
+            _advice(path, f"is damaged: {header['length']} bytes were written, {len(content)} are there")
+        )
+    for name in sorted(fingerprint.keys() | header["run"].keys()):
+        there, here = header["run"].get(name), fingerprint.get(name)
+        if there != here:
+            raise CheckpointError(_advice(path, f"is of another run: its {name} was {there}, here it is {here}"))
+    return header, content
+
+
+def _advice(path: Path, what: str) -> str:
+    return f"The checkpoint {path} {what}. Remove it to start anew, or pass another path."
+
+
+def _summary(value: Any) -> str:
+    leaves, structure = jax.tree.flatten(value)
+    if not leaves or not any(eqx.is_array(x) or isinstance(x, np.ndarray) for x in leaves):
+        return repr(value)
+    arrays = [np.asarray(x) for x in jax.tree.leaves(_storable(eqx.filter(value, eqx.is_array_like)))]
+    crc = 0
+    for x in arrays:
+        crc = zlib.crc32(np.ascontiguousarray(x).view(np.uint8).data if x.size else b"", crc)
+    shapes = " ".join(f"{x.dtype}{list(x.shape)}" for x in arrays)
+    return f"{structure.num_leaves} leaves, {shapes}, checksum {crc:08x}"
+
+
+def _storable(tree: Any) -> Any:
+    """Return the tree with random keys as the numbers they are made of."""
+    return jax.tree.map(lambda x: jax.random.key_data(x) if _is_key(x) else x, tree)
+
+
+def _like(x: Any, y: Any) -> Any:
+    return jax.random.wrap_key_data(x, impl=jax.random.key_impl(y)) if _is_key(y) else x
+
+
+def _is_key(x: Any) -> bool:
+    return isinstance(x, jax.Array) and jnp.issubdtype(x.dtype, jax.dtypes.prng_key)

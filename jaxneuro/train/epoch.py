@@ -1,0 +1,223 @@
+"""One epoch as a pure function, and many of them: by a scan where all is traced, by a counted loop for the host."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import equinox.internal as eqxi
+import jax
+import jax.numpy as jnp
+import optax
+
+from jaxneuro.losses import l1_penalty, l2_penalty
+from jaxneuro.results import every
+from jaxneuro.train.recipe import Given, Recipe, Same
+from jaxneuro.types import Array, BoolScalar, IntScalar, Scalar
+
+
+class TrainState(NamedTuple):
+    """What the next epoch needs."""
+
+    params: Any  # the trained leaves; None where params has constants
+    opt_state: Any
+    best_params: Any  # None without early stopping
+    best_value: Scalar
+    best_epoch: IntScalar  # -1: none yet
+    epoch: IntScalar  # epochs done
+    failed_step: IntScalar  # -1: none
+    stopped: BoolScalar
+
+
+class Row(NamedTuple):
+    """What an epoch reports."""
+
+    train: dict[str, Scalar]  # means over the examples, each at the parameters of its step
+    validation: dict[str, Scalar]  # at the end of the epoch
+    good: BoolScalar  # every loss and every parameter finite
+
+
+def start(recipe: Recipe, params: Any) -> TrainState:
+    best = None if recipe.patience is None else params
+    number = lambda n: jnp.asarray(n, jnp.int32)
+    opt_state = jax.tree.map(jnp.asarray, recipe.optimizer.value.init(params))
+    infinite = jnp.asarray(jnp.inf, jnp.result_type(*jax.tree.leaves(params)))
+    return TrainState(params, opt_state, best, infinite, number(-1), number(0), number(-1), jnp.asarray(False))
+
+
+def scan_epochs(recipe: Recipe, given: Given, state: TrainState, num_epochs: int) -> tuple[TrainState, Row]:
+    """Run `num_epochs` epochs, or until every lane of a vmap has stopped; rows beyond that hold NaN."""
+    epoch, like = _epoch(recipe, given, state)
+    skip = lambda state: (state, jax.tree.map(_missing, like))
+    # One branch for all lanes: under vmap a predicate per lane would run both.
+    body = lambda state, _: jax.lax.cond(eqxi.unvmap_all(state.stopped), skip, epoch, state)
+    return jax.lax.scan(body, state, length=num_epochs)
+
+
+def count_epochs(recipe: Recipe, given: Given, state: TrainState, limit: Any, rows: int) -> tuple[TrainState, Row]:
+    """Run at most `limit` <= `rows` epochs, which may be traced: the same program whatever the host asks for."""
+    epoch, like = _epoch(recipe, given, state)
+    buffers = jax.tree.map(lambda x: jnp.broadcast_to(_missing(x), (rows, *x.shape)), like)
+
+    def body(carry: Any) -> Any:
+        k, state, buffers, _ = carry
+        state, row = epoch(state)
+        return k + 1, state, jax.tree.map(lambda b, x: b.at[k].set(x), buffers, row), row.good
+
+    def going(carry: Any) -> Any:
+        k, state, _, good = carry
+        return (k < limit) & ~state.stopped & good
+
+    _, state, buffers, _ = jax.lax.while_loop(going, body, (jnp.int32(0), state, buffers, jnp.asarray(True)))
+    return state, buffers
+
+
+def batch_at(recipe: Recipe, given: Given, epoch: Any, step: Any) -> Any:
+    """Return the batch of a step, as training saw it but for the augmentation."""
+    order, _ = _order(recipe, given, epoch)
+    b = recipe.batch_size
+    return _take(given.data, order[step * b : (step + 1) * b])
+
+
+def all_finite(tree: Any) -> BoolScalar:
+    return every(jnp.isfinite(x) for x in jax.tree.leaves(tree))
+
+
+def _epoch(recipe: Recipe, given: Given, state: TrainState) -> tuple[Callable, Row]:
+    """Return the epoch as a function of the state, traced once, and the shapes of its row."""
+    epoch = jax.jit(lambda state: _run_epoch(recipe, given, state))
+    _, like = jax.eval_shape(epoch, state)
+    return epoch, like
+
+
+def _run_epoch(recipe: Recipe, given: Given, state: TrainState) -> tuple[TrainState, Row]:
+    order, step_key = _order(recipe, given, state.epoch)
+    n, b = order.shape[0], recipe.batch_size
+    steps = n // b
+
+    def step(carry: Any, at: Any) -> Any:
+        k, index = at
+        batch = given.data if b == n else _take(given.data, index)
+        return _step(recipe, given, carry, batch, jax.random.fold_in(step_key, k))
+
+    carry = (state.params, state.opt_state, state.stopped)
+    carry, sums = jax.lax.scan(step, carry, (jnp.arange(steps), order[: steps * b].reshape(steps, b)))
+    good_steps = sums.pop("good")
+    sums = jax.tree.map(lambda x: jnp.sum(x, axis=0) * b, sums)
+    if n % b:  # the rest of the examples, a smaller batch
+        carry, last = step(carry, (jnp.asarray(steps), order[steps * b :]))
+        good_steps = jnp.append(good_steps, last.pop("good"))
+        sums = jax.tree.map(lambda x, y: x + y * (n % b), sums, last)
+    params, opt_state, failed = carry
+    good = jnp.isfinite(sums.pop("objective")) & all_finite(params)
+    row = Row(
+        train={name: x / n for name, x in sums.items()},
+        validation={} if given.validation is None else _evaluate(recipe, given, params),
+        good=good,
+    )
+    new = state._replace(params=params, opt_state=opt_state, epoch=state.epoch + 1, stopped=failed)
+    if recipe.patience is not None:
+        new = _keep_best(recipe, new, row.validation)
+    if not recipe.gated:
+        return new, row
+    first = state.epoch * good_steps.shape[0] + jnp.argmax(~good_steps).astype(jnp.int32)
+    new = new._replace(failed_step=jnp.where(failed, first, state.failed_step))
+    # Under vmap, lanes that have stopped go round with the others. Their parameters are kept step by step already.
+    kept = dict(params=new.params, opt_state=new.opt_state)
+    new = jax.tree.map(lambda x, y: jnp.where(state.stopped, x, y), state._replace(**kept), new)
+    return new, jax.tree.map(lambda x: jnp.where(state.stopped, _missing(x), x), row)
+
+
+def _step(recipe: Recipe, given: Given, carry: Any, batch: Any, key: Any) -> Any:
+    params, opt_state, failed = carry
+    augment_key, loss_key = jax.random.split(key)
+    if recipe.augment.value is not None:
+        batch = recipe.augment.value(augment_key, batch)
+    objective = lambda params: _objective(recipe, given, params, batch, loss_key)
+    (value, metrics), grads = jax.value_and_grad(objective, has_aux=True)(params)
+    optimizer = optax.with_extra_args_support(recipe.optimizer.value)
+    extra = dict(value=value, grad=grads, value_fn=lambda params: objective(params)[0])
+    updates, new_opt_state = optimizer.update(grads, opt_state, params, **extra)
+    new = optax.apply_updates(params, updates), new_opt_state
+    good = ~failed
+    if recipe.gated:
+        good = good & jnp.isfinite(value) & all_finite(new[0])
+        failed = ~good
+        new = jax.tree.map(lambda x, y: jnp.where(failed, x, y), (params, opt_state), new)
+    return (*new, failed), {**metrics, "objective": value, "good": good}
+
+
+def _objective(recipe: Recipe, given: Given, params: Any, batch: Any, key: Any) -> Any:
+    loss, metrics = _loss(recipe, eqx.combine(params, given.constants), batch, key)
+    mask = recipe.penalty_mask.value if isinstance(recipe.penalty_mask, Same) else recipe.penalty_mask
+    value = loss
+    for weight, penalty in ((given.l1, l1_penalty), (given.l2, l2_penalty)):
+        if weight is not None:
+            value = value + (weight * penalty(params, mask)).astype(loss.dtype)
+    return value, metrics
+
+
+def _loss(recipe: Recipe, params: Any, batch: Any, key: Any) -> tuple[Array, dict[str, Array]]:
+    out = recipe.loss_fn.value(params, batch, key)
+    loss, metrics = out if isinstance(out, tuple) and len(out) == 2 and isinstance(out[1], dict) else (out, {})
+    found = {"loss": loss, **metrics}
+    for name, value in found.items():
+        if not eqx.is_array_like(value) or jnp.shape(value) != ():
+            shape = f"shape {jnp.shape(value)}" if eqx.is_array_like(value) else type(value).__name__
+            raise ValueError(
+                f"loss_fn must return a scalar, or (a scalar, a dict of scalars); its {name!r} has {shape}. "
+                "Take a mean or a sum over the batch."
+            )
+    reserved = {"loss", "objective", "good"} & set(metrics)
+    if reserved:
+        raise ValueError(f"A metric cannot be called {', '.join(sorted(reserved))}: fit reports under that name.")
+    found = {name: x if jnp.issubdtype(x.dtype, jnp.inexact) else x.astype(float) for name, x in _arrays(found).items()}
+    return found["loss"], found
+
+
+def _evaluate(recipe: Recipe, given: Given, params: Any) -> dict[str, Array]:
+    """Return the metrics of the validation data, in batches, weighted by their sizes."""
+    params, data = eqx.combine(params, given.constants), given.validation
+    n = jax.tree.leaves(data)[0].shape[0]
+    b = min(recipe.batch_size, n)
+    metrics = lambda batch: _loss(recipe, params, batch, None)[1]
+    full = jax.tree.map(lambda x: x[: n - n % b].reshape(n // b, b, *x.shape[1:]), data)
+    total = jax.tree.map(lambda x: jnp.sum(x, axis=0) * b, jax.lax.map(metrics, full))
+    if n % b:
+        rest = metrics(jax.tree.map(lambda x: x[n - n % b :], data))
+        total = jax.tree.map(lambda x, y: x + y * (n % b), total, rest)
+    return {name: x / n for name, x in total.items()}
+
+
+def _keep_best(recipe: Recipe, state: TrainState, validation: dict[str, Array]) -> TrainState:
+    if recipe.monitor not in validation:
+        raise ValueError(f"monitor={recipe.monitor!r} is not among the metrics: {', '.join(validation)}.")
+    value = validation[recipe.monitor].astype(state.best_value.dtype)
+    better = value < state.best_value
+    pick = lambda x, y: jnp.where(better, x, y)
+    best_epoch = pick(state.epoch - 1, state.best_epoch)
+    return state._replace(
+        best_params=jax.tree.map(pick, state.params, state.best_params),
+        best_value=pick(value, state.best_value),
+        best_epoch=best_epoch,
+        stopped=state.stopped | (state.epoch - 1 - best_epoch >= recipe.patience),
+    )
+
+
+def _order(recipe: Recipe, given: Given, epoch: Any) -> tuple[Array, Any]:
+    """Return the order of the examples in an epoch, and the key of its steps."""
+    n = jax.tree.leaves(given.data)[0].shape[0]
+    order_key, step_key = jax.random.split(jax.random.fold_in(given.key, epoch))
+    shuffled = recipe.batch_size < n  # in one batch the order means nothing
+    return jax.random.permutation(order_key, n) if shuffled else jnp.arange(n), step_key
+
+
+def _take(data: Any, index: Array) -> Any:
+    return jax.tree.map(lambda x: x.at[index].get(mode="promise_in_bounds", unique_indices=True), data)
+
+
+def _arrays(tree: Any) -> Any:
+    return jax.tree.map(jnp.asarray, tree)
+
+
+def _missing(x: Any) -> Array:
+    return jnp.asarray(jnp.nan if jnp.issubdtype(x.dtype, jnp.inexact) else True).astype(x.dtype)
