@@ -123,7 +123,8 @@ def l1_penalty(params: Any, mask: Any = None) -> Scalar:
         >>> float(l1_penalty({"w": jnp.array([[1.0, -2.0]]), "b": jnp.array([5.0])}))
         3.0
     """
-    return _penalty(jnp.abs, params, mask)
+    # Not jnp.abs, whose derivative at 0 is 1: a weight at 0 would be pushed away from it.
+    return _penalty(lambda x: x * jax.lax.stop_gradient(jnp.sign(x)), params, mask)
 
 
 def l2_penalty(params: Any, mask: Any = None) -> Scalar:

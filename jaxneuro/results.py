@@ -42,7 +42,10 @@ class RESULTS(eqx.Enumeration):
         "diffrax.StepTo increasing from t0 to t1."
     )
     bad_state = "The initial state (or refrac_until0) is not finite."
-    nonfinite_loss = "Training stopped: the loss or a parameter became NaN or infinite. Try a smaller learning rate, or clip gradients."
+    nonfinite_loss = (
+        "Training stopped: the loss or a parameter became NaN or infinite. Try a smaller learning rate, "
+        "or clip gradients."
+    )
 
 
 # Inside the loop a result is an integer: a position in this tuple, or RUNNING.

@@ -9,6 +9,7 @@ from jaxneuro.nets.layers import (
     Activation,
     Initializer,
     Input,
+    Integers,
     Layer,
     activation_of,
     convolve,
@@ -20,7 +21,7 @@ from jaxneuro.nets.layers import (
     max_pool,
     positive,
 )  # fmt: skip
-from jaxneuro.types import Array, Float, Integer, KeyLike, ScalarLike
+from jaxneuro.types import Array, Float, KeyLike, ScalarLike
 
 
 class CNNParams(NamedTuple):
@@ -32,12 +33,12 @@ class CNNParams(NamedTuple):
 
 def cnn_init(
     key: KeyLike,
-    image_shape: Sequence[Integer],
-    channels: Sequence[Integer],
-    sizes: Sequence[Integer],
+    image_shape: Integers,
+    channels: Integers,
+    sizes: Integers,
     *,
-    kernel_size: Integer = 3,
-    pool: Integer | Sequence[Integer] = 2,
+    kernel_size: Integers = 3,
+    pool: Integers = 2,
     weight_init: Initializer | None = None,
     bias_init: Initializer = jax.nn.initializers.zeros,
     dtype: Any = None,
@@ -88,7 +89,7 @@ def cnn_apply(
     x: Input,
     activation: Activation = jax.nn.relu,
     *,
-    pool: Integer | Sequence[Integer] = 2,
+    pool: Integers = 2,
     dropout_rate: ScalarLike = 0.0,
     key: KeyLike | None = None,
 ) -> Float[Array, " out"]:
@@ -127,7 +128,7 @@ def cnn_apply(
     )
 
 
-def pools(pool: Integer | Sequence[Integer], blocks: int) -> tuple[int, ...]:
+def pools(pool: Integers, blocks: int) -> tuple[int, ...]:
     if isinstance(pool, Sequence):
         return positive("pool", pool, exactly=blocks)
     return positive("pool", (pool,)) * blocks

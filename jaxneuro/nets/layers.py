@@ -1,10 +1,11 @@
 """The pieces of a network, each for one example: dense layer, convolution, pooling, dropout."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from jaxneuro.types import Array, Float, Integer, KeyLike, ScalarLike
 
@@ -17,6 +18,8 @@ ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
 Activation: TypeAlias = str | Callable[[Array], Array]
 Input: TypeAlias = Any
 """One example, an array of numbers; a wrong shape or dtype is refused with a sentence."""
+Integers: TypeAlias = Any
+"""Integers >= 1, a sequence of them or one; anything else is refused with a sentence."""
 Initializer: TypeAlias = Callable[..., Array]
 
 
@@ -114,13 +117,13 @@ def activation_of(activation: Activation) -> Callable[[Array], Array]:
 
 def example(x: Input, params: Any) -> Array:
     dtype = jnp.result_type(*jax.tree.leaves(params))
-    x = jnp.asarray(x)
+    x = x if isinstance(x, jax.Array) else np.asarray(x)
     if not jnp.issubdtype(x.dtype, jnp.number) and x.dtype != jnp.bool_:
         raise TypeError(f"x must hold numbers; its dtype is {x.dtype}.")
-    return x.astype(dtype)
+    return jnp.asarray(x, dtype)
 
 
-def positive(name: str, values: Sequence[Integer], at_least: int = 1, exactly: int | None = None) -> tuple[int, ...]:
+def positive(name: str, values: Integers, at_least: int = 1, exactly: int | None = None) -> tuple[int, ...]:
     values = tuple(values)
     wanted = f"{exactly}" if exactly is not None else f"at least {at_least}"
     if len(values) < at_least or len(values) != (exactly or len(values)):

@@ -1,6 +1,5 @@
 """Multilayer perceptron: y = sigma(W x + b), layer by layer."""
 
-from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -9,6 +8,7 @@ from jaxneuro.nets.layers import (
     Activation,
     Initializer,
     Input,
+    Integers,
     Layer,
     activation_of,
     dense,
@@ -16,7 +16,7 @@ from jaxneuro.nets.layers import (
     example,
     positive,
 )
-from jaxneuro.types import Array, Float, Integer, KeyLike, ScalarLike
+from jaxneuro.types import Array, Float, KeyLike, ScalarLike
 
 
 class MLPParams(NamedTuple):
@@ -27,7 +27,7 @@ class MLPParams(NamedTuple):
 
 def mlp_init(
     key: KeyLike,
-    sizes: Sequence[Integer],
+    sizes: Integers,
     *,
     weight_init: Initializer | None = None,
     bias_init: Initializer = jax.nn.initializers.zeros,
