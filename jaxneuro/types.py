@@ -19,8 +19,8 @@ ScalarLike: TypeAlias = float | int | np.ndarray | np.generic | jax.Array
 """What a user may write where a scalar is wanted; cast to the dtype of the parameters on entry."""
 
 Integer: TypeAlias = int | np.integer
-KeyLike: TypeAlias = jax.Array | np.ndarray
-"""A JAX random key, `jax.random.key(0)`, or the older `jax.random.PRNGKey(0)`."""
+KeyLike: TypeAlias = Any
+"""A JAX random key, `jax.random.key(0)` or the older `jax.random.PRNGKey(0)`; all else is refused with a sentence."""
 
 Params: TypeAlias = Any
 """A NamedTuple of scalars (or any pytree of arrays of one dtype)."""

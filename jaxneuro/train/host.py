@@ -35,8 +35,8 @@ def train_on_host(
     # Unchecked steps are faster; where one fails its call is repeated with checks, from the state before.
     fast = recipe._replace(gated=False)
     state = _start(fast, trained)
-    identity = _identity(recipe, given, trained) if host.checkpoint else {}
-    state, columns = _resume(host.checkpoint, identity, state)
+    identity = _identity(recipe, given, state) if host.checkpoint else {}
+    state, columns = _resume(host.checkpoint, identity, state, num_epochs)
     logs = dict(num_epochs=num_epochs, progress=host.progress, csv_file=host.csv_file, tensorboard=host.tensorboard)
     epoch, limit, saved = int(state.epoch), 1, int(state.epoch)
     with open_logs(**logs, done=columns) as write:
@@ -74,19 +74,26 @@ _start = eqx.filter_jit(start)
 _count = eqx.filter_jit(count_epochs)
 
 
-def _identity(recipe: Recipe, given: Given, trained: Any) -> dict[str, str]:
-    named = {"parameters at the start": trained, "constants": given.constants, "data": given.data, "key": given.key}
+def _identity(recipe: Recipe, given: Given, state: TrainState) -> dict[str, str]:
+    """Return what a checkpoint must agree with; the functions of the run are code, and cannot be compared."""
+    named = {"parameters at the start": state.params, "state of the optimizer": state.opt_state}
+    arrays = {name: getattr(given, name) for name in ("constants", "data", "validation", "key", "l1", "l2")}
     options = {name: getattr(recipe, name) for name in ("batch_size", "monitor", "patience")}
-    return checkpoint.fingerprint(**named, **options, validation=given.validation, l1=given.l1, l2=given.l2)
+    return checkpoint.fingerprint(**named, **arrays, **options)
 
 
-def _resume(path: Path | None, identity: dict[str, str], state: TrainState) -> tuple[TrainState, dict[str, np.ndarray]]:
+def _resume(
+    path: Path | None, identity: dict[str, str], state: TrainState, num_epochs: int
+) -> tuple[TrainState, dict[str, np.ndarray]]:
     if path is None:
         return state, {}
     path.parent.mkdir(parents=True, exist_ok=True)
     if not path.exists():
         return state, {}
-    return checkpoint.load(path, identity, state)
+    state, columns = checkpoint.load(path, identity, state)
+    if int(state.epoch) > num_epochs:
+        raise ValueError(f"The checkpoint {path} holds {int(state.epoch)} epochs, more than num_epochs={num_epochs}.")
+    return state, columns
 
 
 def _rows(columns: dict[str, np.ndarray], num_epochs: int) -> Row:

@@ -2,7 +2,7 @@
 
 import functools
 import types
-from collections.abc import Callable
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import jax
@@ -13,26 +13,24 @@ class Same:
     """A function that equals another with the same code and the same closure.
 
     `jit` compares functions by identity, so that `optax.adam(1e-3)` or a `lambda` written in a loop would compile
-    again each time round. Here code objects and the contents of closures are compared, arrays by identity. What holds
-    for `jit` holds here too: globals and arrays changed in place are not noticed.
+    again each time round. Here different functions are compared by their code and what their closures hold, arrays in
+    them by identity. As for `jit`, a function is taken to stay what it is: a global or a closure that changes later is
+    not noticed.
     """
 
     def __init__(self, value: Any) -> None:
         self.value = value
-        seen: dict[int, int] = {}
-        self._found = _describe(value, seen)
-        self._hash = hash(self._found)
 
     def __hash__(self) -> int:
-        return self._hash
+        return hash(tuple(_codes(self.value, set())))
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Same) and self._found == other._found
+        return isinstance(other, Same) and _same(self.value, other.value, set())
 
     @property
     def traced(self) -> bool:
         """Whether a closure holds a tracer (a learning rate under vmap), which must not end in a cache of jit."""
-        return _TRACED in _flat(self._found)
+        return _holds_tracer(self.value, set())
 
 
 class Recipe(NamedTuple):
@@ -59,44 +57,60 @@ class Given(NamedTuple):
     l2: Any
 
 
-class _ById:
-    """An object compared by identity, and kept alive so that its identity stays its own."""
-
-    def __init__(self, value: Any) -> None:
-        self.value = value
-
-    def __hash__(self) -> int:
-        return id(self.value)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _ById) and self.value is other.value
-
-
-_TRACED = "a tracer"
-
-
-def _describe(x: Any, seen: dict[int, int]) -> Any:
-    """Return a hashable description of a function or of what its closure holds."""
-    if x is None or isinstance(x, str | bytes | bool | int | float | complex | types.CodeType):
-        return type(x), repr(x) if isinstance(x, float | complex) else x
-    if id(x) in seen:  # a function that refers to itself
-        return "again", seen[id(x)]
-    seen[id(x)] = len(seen)
-    inside: Callable[[Any], tuple] = lambda items: tuple(_describe(item, seen) for item in items)
+def _parts(x: Any) -> list[Any] | None:
+    """Return what a function or container is made of, None for anything else."""
     if isinstance(x, types.FunctionType):
-        cells = [_contents(cell) for cell in x.__closure__ or ()]
-        return x.__code__, _ById(x.__globals__), inside(cells), inside([x.__defaults__, x.__kwdefaults__])
+        return [*map(_contents, x.__closure__ or ()), x.__defaults__, x.__kwdefaults__]
     if isinstance(x, types.MethodType):
-        return "method", inside([x.__func__, x.__self__])
+        return [x.__func__, x.__self__]
     if isinstance(x, functools.partial):
-        return "partial", inside([x.func, x.args, x.keywords])
+        return [x.func, x.args, x.keywords]
     if isinstance(x, tuple | list):
-        return type(x), inside(x)
+        return list(x)
     if isinstance(x, dict):
-        return type(x), inside(x.keys()), inside(x.values())
-    if any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(x)):
-        return _TRACED, _ById(x)
-    return _ById(x)
+        return [*x.keys(), *x.values()]
+    return None
+
+
+def _same(x: Any, y: Any, seen: set[tuple[int, int]]) -> bool:
+    if x is y or (id(x), id(y)) in seen:  # seen: functions that refer to themselves
+        return True
+    seen.add((id(x), id(y)))
+    if type(x) is not type(y):
+        return False
+    if isinstance(x, str | bytes | bool | int):
+        return x == y
+    if isinstance(x, float | complex):
+        return repr(x) == repr(y)  # tells 0.0 from -0.0, and lets NaN equal NaN
+    if isinstance(x, types.FunctionType) and not (x.__code__ == y.__code__ and x.__globals__ is y.__globals__):
+        return False
+    xs, ys = _parts(x), _parts(y)
+    if xs is None or ys is None:
+        return False
+    return len(xs) == len(ys) and all(_same(a, b, seen) for a, b in zip(xs, ys, strict=True))
+
+
+def _codes(x: Any, seen: set[int]) -> Iterator[Any]:
+    """Yield what never changes: the types and the code of all parts."""
+    yield type(x)
+    if id(x) in seen or isinstance(x, list | dict):
+        return
+    seen.add(id(x))
+    if isinstance(x, types.FunctionType):
+        yield x.__code__
+    elif isinstance(x, tuple):
+        for part in x:
+            yield from _codes(part, seen)
+
+
+def _holds_tracer(x: Any, seen: set[int]) -> bool:
+    if id(x) in seen:
+        return False
+    seen.add(id(x))
+    parts = _parts(x)
+    if parts is None:
+        return any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(x))
+    return any(_holds_tracer(part, seen) for part in parts)
 
 
 def _contents(cell: types.CellType) -> Any:
@@ -104,11 +118,3 @@ def _contents(cell: types.CellType) -> Any:
         return cell.cell_contents
     except ValueError:  # not filled yet
         return None
-
-
-def _flat(found: Any) -> Any:
-    if isinstance(found, tuple):
-        for item in found:
-            yield from _flat(item)
-    elif isinstance(found, str):
-        yield found

@@ -1,0 +1,404 @@
+"""Training: against gradient descent by hand, closed forms of penalties, and itself under transformations."""
+
+import csv
+import functools
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from helpers import assert_close
+
+import jaxneuro as jn
+
+KEY = jax.random.key(5)
+X = np.asarray(jax.random.normal(jax.random.key(0), (40, 3)))
+Y = X @ np.array([1.0, -2.0, 0.5]) + 0.1 * np.asarray(jax.random.normal(jax.random.key(1), (40,)))
+ZERO = {"w": jnp.zeros(3)}
+
+
+def squares(params, batch, key):
+    x, y = batch
+    return jnp.mean((x @ params["w"] - y) ** 2) / 2
+
+
+def train(loss_fn=squares, params=ZERO, data=(X, Y), **options):
+    settings = dict(key=KEY, optimizer=optax.sgd(0.1), num_epochs=5, batch_size=10) | options
+    return jn.fit(loss_fn, params, data, **settings)
+
+
+def test_full_batches_are_gradient_descent():
+    w, losses = np.zeros(3), []
+    for _ in range(20):
+        losses.append(np.mean((X @ w - Y) ** 2) / 2)
+        w = w - 0.1 * X.T @ (X @ w - Y) / 40
+    params, history = train(num_epochs=20, batch_size=None, validation=(X, Y))
+    np.testing.assert_allclose(params["w"], w, rtol=1e-12)
+    np.testing.assert_allclose(history.train["loss"], losses, rtol=1e-12)
+    np.testing.assert_allclose(history.validation["loss"][:-1], losses[1:], rtol=1e-12)
+    assert history.num_epochs == 20 and history.result == jn.RESULTS.successful
+    assert (int(history.best_epoch), int(history.failed_step)) == (-1, -1)
+
+
+@pytest.mark.parametrize("batch_size", [1, 3, 5, 10])
+def test_every_example_once_an_epoch_in_an_order_of_its_own(batch_size):
+    # The gradient of -p sum(batch) adds the batch to p; powers of ten count the visits of each example.
+    data = 10.0 ** np.arange(10)
+    total = lambda p, batch, key: -p["sum"] * jnp.sum(batch) - p["order"] * jax.lax.stop_gradient(p["sum"] % 1e10)
+    params, _ = train(
+        total, {"sum": 0.0, "order": 0.0}, data, optimizer=optax.sgd(1.0), batch_size=batch_size, num_epochs=3
+    )
+    assert params["sum"] == 3 * 1111111111
+    orders = [train(total, {"sum": 0.0, "order": 0.0}, data, optimizer=optax.sgd(1.0), batch_size=batch_size, key=k,
+                    num_epochs=1)[0]["order"] for k in jax.random.split(KEY, 3)]  # fmt: skip
+    assert len(set(map(float, orders))) == (3 if batch_size < 10 else 1)
+
+
+def test_means_weigh_a_smaller_last_batch_by_its_size():
+    mean = lambda p, batch, key: (p * 0.0 + jnp.mean(batch), {"twice": 2 * jnp.mean(batch)})
+    data, other = np.arange(7.0), np.arange(11.0)
+    _, history = train(mean, 1.0, data, batch_size=3, validation=other)
+    for found, x in ((history.train, data), (history.validation, other)):
+        np.testing.assert_allclose(found["loss"], np.full(5, x.mean()), rtol=1e-14)
+        np.testing.assert_allclose(found["twice"], np.full(5, 2 * x.mean()), rtol=1e-14)
+
+
+def test_keys_are_the_randomness():
+    noisy = lambda p, batch, key: squares(p, batch, key) + (0 if key is None else jax.random.normal(key))
+    runs = [train(noisy, validation=(X, Y), key=k) for k in (KEY, KEY, jax.random.key(6), jax.random.PRNGKey(5))]
+    losses = [np.asarray(history.train["loss"]) for _, history in runs]
+    assert np.array_equal(losses[0], losses[1]) and not np.allclose(losses[0], losses[2])
+    assert np.array_equal(losses[0], losses[3])  # the old kind of key with the same seed
+    assert len(np.unique(losses[0])) == 5  # another key each step
+    np.testing.assert_allclose(runs[0][1].validation["loss"], runs[2][1].validation["loss"], rtol=0.1)
+
+
+def test_vmap_over_keys_is_a_loop_over_keys():
+    keys = jax.random.split(KEY, 4)
+    options = dict(batch_size=7, l2=0.01, validation=(X, Y), patience=2, num_epochs=8, optimizer=optax.adam(0.3))
+    together = jax.vmap(lambda k: train(key=k, **options))(keys)
+    jitted = jax.jit(jax.vmap(lambda k: train(key=k, **options)))(keys)
+    for k in range(4):
+        alone = train(key=keys[k], **options)
+        for one in (jax.tree.map(lambda x, k=k: x[k], together), jax.tree.map(lambda x, k=k: x[k], jitted)):
+            assert_close(one[0], alone[0], rtol=1e-11)
+            assert_close(one[1].validation, alone[1].validation, rtol=1e-10)
+            assert (one[1].num_epochs, one[1].best_epoch) == (alone[1].num_epochs, alone[1].best_epoch)
+
+
+def test_vmap_over_hyperparameters():
+    rates, weights = jnp.array([0.05, 0.1]), jnp.array([0.0, 0.3])
+    many = jax.vmap(lambda r, weight: train(optimizer=optax.sgd(r), l2=weight)[0]["w"])(rates, weights)
+    for k in range(2):
+        one = train(optimizer=optax.sgd(float(rates[k])), l2=float(weights[k]))[0]["w"]
+        np.testing.assert_allclose(many[k], one, rtol=1e-12)
+
+
+def test_nothing_is_traced_again():
+    count = 0
+
+    def counting(params, batch, key):
+        nonlocal count
+        count += 1
+        return squares(params, batch, key)
+
+    def run(**options):  # new functions each time
+        train(lambda p, b, k: counting(p, b, k), optimizer=optax.chain(optax.clip(1.0), optax.adam(1e-3)), **options)
+        return count
+
+    assert run() == 1
+    assert run() == 1 and run(num_epochs=150) == 1 and run(key=jax.random.key(9)) == 1
+    assert run(data=(X + 1, Y)) == 1
+    other = lambda rate: train(counting, optimizer=optax.adam(rate))
+    other(1e-3), other(1e-3)
+    assert count == 2
+    other(1e-2)  # another rate is another program
+    assert count == 3
+    ensemble = lambda: jax.vmap(lambda k: train(counting, key=k, optimizer=optax.adam(1e-3))[0])(
+        jax.random.split(KEY, 3)
+    )
+    ensemble(), ensemble()
+    assert count == 4
+
+
+def test_closures_are_compared_by_what_they_hold():
+    from jaxneuro.train.recipe import Same
+
+    def make(a, b=1, *, array=None):
+        def fn(x):
+            return fn, a, b, array  # refers to itself
+
+        return fn
+
+    array = jnp.ones(3)
+    equal = [make(2.0), make(2.0)], [make((1, [2])), make((1, [2]))], [make(1, array=array), make(1, array=array)]
+    for one, two in equal:
+        assert Same(one) == Same(two) and hash(Same(one)) == hash(Same(two))
+    same = functools.partial(make, 3), functools.partial(make, 3)
+    assert Same(same[0]) == Same(same[1]) != Same(functools.partial(make, 4))
+    different = [make(2.0), make(2), make(True), make(1), make([2]), make((2,)), make(1, 2), make(1, array=array)]
+    different += [make(1, array=jnp.ones(3)), make({"a": 1}), make({"a": 2}), make(make(1)), make(-0.0), make(0.0)]
+    assert len({Same(fn) for fn in different}) == len(different)
+    assert not Same(make(2.0)).traced
+    traced = []
+    jax.jit(lambda r: traced.extend(Same(fn).traced for fn in (make(r), make([1, {"a": r}]), make(make(r)))))(1.0)
+    assert traced == [True] * 3
+
+
+def test_penalties_reach_their_closed_forms():
+    # Ridge: (X'X/n + 2 l2 I) w = X'y/n. L-BFGS needs the value and a function of it.
+    params, _ = train(
+        optimizer=optax.lbfgs(), num_epochs=30, batch_size=None, l2=0.1, penalty_mask=lambda p: {"w": True}
+    )
+    np.testing.assert_allclose(params["w"], np.linalg.solve(X.T @ X / 40 + 0.2 * np.eye(3), X.T @ Y / 40), rtol=1e-7)
+    # Lasso with orthonormal columns: soft threshold of X'y, by l1 n / n.
+    q = np.linalg.qr(X)[0] * np.sqrt(40)
+    params, _ = train(data=(q, Y), l1=0.7, penalty_mask={"w": True}, batch_size=None, num_epochs=3000,
+                      optimizer=optax.sgd(optax.exponential_decay(0.1, 100, 0.5)))  # fmt: skip
+    z = q.T @ Y / 40
+    np.testing.assert_allclose(params["w"], np.sign(z) * np.maximum(np.abs(z) - 0.7, 0), atol=1e-6)
+    # A vector is no weight matrix: not penalised unless the mask says so.
+    np.testing.assert_array_equal(train(l2=5.0)[0]["w"], train()[0]["w"])
+
+
+@pytest.mark.parametrize(
+    "optimizer",
+    [
+        optax.adamw(optax.cosine_decay_schedule(0.1, 100)),
+        optax.sgd(0.05, momentum=0.9, nesterov=True),
+        optax.chain(optax.clip_by_global_norm(1.0), optax.adam(0.1), optax.contrib.reduce_on_plateau(patience=40)),
+        optax.chain(optax.add_noise(0.01, 0.5, jax.random.key(0)), optax.sgd(0.1)),
+        optax.inject_hyperparams(optax.adam)(learning_rate=0.1),
+        optax.MultiSteps(optax.adam(0.1), 2),
+        optax.contrib.schedule_free_sgd(0.1, warmup_steps=4),
+    ],
+    ids=["adamw", "nesterov", "plateau", "noise", "inject", "multisteps", "schedule-free"],
+)
+def test_any_optimizer(optimizer, tmp_path):
+    best = np.linalg.lstsq(X, Y)[0]
+    options = dict(optimizer=optimizer, checkpoint=tmp_path / "run.ckpt", checkpoint_every=30)
+    train(num_epochs=30, **options)
+    params, _ = train(num_epochs=60, **options)
+    np.testing.assert_allclose(params["w"], best, atol=0.1)
+    np.testing.assert_array_equal(params["w"], train(num_epochs=60, optimizer=optimizer)[0]["w"])
+
+
+def test_augmentation_sees_keys_and_training_batches_only():
+    shifted = lambda key, batch: (batch[0], batch[1] + 1 + 0 * jax.random.normal(key, batch[1].shape))
+    mean = lambda p, batch, key: jnp.mean(batch[1]) + 0 * jnp.sum(p["w"])
+    _, history = train(mean, augment=shifted, validation=(X, Y))
+    np.testing.assert_allclose(history.train["loss"], Y.mean() + 1, rtol=1e-12)
+    np.testing.assert_allclose(history.validation["loss"], Y.mean(), rtol=1e-12)
+
+
+def counter(params, batch, key):
+    """Each step adds 1 to p; a validation batch holds where p should be (training data are 0)."""
+    return -params["p"] + 0 * jnp.sum(batch) if key is not None else jnp.mean((params["p"] - batch) ** 2)
+
+
+def counting(best, **options):
+    return jn.fit(counter, {"p": jnp.asarray(0.0)}, np.zeros(2), key=KEY, optimizer=optax.sgd(1.0),
+                  **(dict(num_epochs=20, validation=jnp.full(3, 1.0) * best, patience=3) | options))  # fmt: skip
+
+
+def test_early_stopping_returns_the_best():
+    # p is 1 after epoch 0: the best is epoch best - 1, three more epochs are waited.
+    params, history = counting(6)
+    assert params["p"] == 6 and (int(history.best_epoch), int(history.num_epochs)) == (5, 9)
+    np.testing.assert_array_equal(history.validation["loss"][:9], (np.arange(1, 10.0) - 6) ** 2)
+    assert np.isnan(history.validation["loss"][9:]).all() and history.validation["loss"].shape == (20,)
+    assert history.result == jn.RESULTS.successful
+    many, histories = jax.vmap(lambda best: counting(best))(jnp.array([1.0, 6.0, 19.0, 40.0]))
+    np.testing.assert_array_equal(many["p"], [1, 6, 19, 20])
+    np.testing.assert_array_equal(histories.num_epochs, [4, 9, 20, 20])
+    np.testing.assert_array_equal(histories.best_epoch, [0, 5, 18, 19])
+    np.testing.assert_array_equal(np.isnan(histories.train["loss"]).sum(1), [16, 11, 0, 0])
+    assert counting(6, patience=None)[0]["p"] == 20
+
+
+def turns_bad(params, batch, key):
+    """Each step adds 1 to p; the loss is NaN from p = 7 on."""
+    return -params["p"] + 0 * jnp.sqrt(params["limit"] - jax.lax.stop_gradient(params["p"])) + 0 * jnp.sum(batch)
+
+
+BAD = dict(data=np.zeros(4), batch_size=1, optimizer=optax.sgd(1.0), num_epochs=4)
+
+
+def test_a_loss_that_turns_nan():
+    start = {"p": jnp.asarray(0.0), "limit": jnp.asarray(6.5)}
+    # p = 7 at step 7: its loss is NaN, and the parameters before step 7 are those with p = 7.
+    with pytest.warns(
+        RuntimeWarning, match=r"stopped at step 7 \(step 3 of epoch 1.*NaN or infinite. The parameters before it"
+    ):
+        params, history = train(turns_bad, start, **BAD)
+    assert params["p"] == 7 and int(history.failed_step) == 7 and int(history.num_epochs) == 2
+    assert history.result == jn.RESULTS.nonfinite_loss and "Training stopped" in jn.RESULTS[history.result]
+    assert np.isfinite(history.train["loss"][0]) and np.isnan(history.train["loss"][1:]).all()
+    # As a value of its lane, and the other lanes bitwise the same.
+    run = jax.vmap(lambda limit: train(turns_bad, start | {"limit": limit}, **BAD))
+    params, history = run(jnp.array([6.5, 99.0, -1.0]))
+    np.testing.assert_array_equal(params["p"], [7, 16, 0])
+    np.testing.assert_array_equal(history.failed_step, [7, -1, 0])
+    assert (history.result == jn.RESULTS.nonfinite_loss).tolist() == [True, False, True]
+    good, _ = run(jnp.array([99.0, 99.0, 99.0]))
+    assert good["p"][1] == params["p"][1] == 16
+
+
+def test_a_gradient_that_turns_infinite():
+    # The loss is finite, its derivative at 0 is not: the parameters would be.
+    root = lambda p, batch, key: jnp.sqrt(p["p"]) + 0 * jnp.sum(batch)
+    with pytest.warns(RuntimeWarning, match=r"step 0 \(step 0 of epoch 0"):
+        params, history = train(root, {"p": 0.0}, np.zeros(4), num_epochs=1, batch_size=4)
+    assert params["p"] == 0 and history.result == jn.RESULTS.nonfinite_loss
+
+
+def test_the_best_parameters_survive_a_failure():
+    fails = lambda p, batch, key: counter(p, batch, key) + 0 * jnp.sqrt(6.5 - jax.lax.stop_gradient(p["p"]))
+    with pytest.warns(RuntimeWarning, match="The best parameters before it are returned"):
+        params, history = jn.fit(fails, {"p": 0.0}, np.zeros(2), key=KEY, optimizer=optax.sgd(1.0), num_epochs=20,
+                                 validation=np.full(2, 5.0), patience=9)  # fmt: skip
+    assert params["p"] == 5 and int(history.best_epoch) == 4 and int(history.failed_step) == 7
+
+
+def test_derivatives_through_training():
+    # SGD on p^2/2 (a step multiplies by 1 - r): p_n = p_0 (1 - r)^n.
+    loss = lambda p, batch, key: p**2 / 2 + 0 * jnp.sum(batch)
+    end = lambda r: jn.fit(loss, jnp.asarray(3.0), np.zeros(1), key=KEY, optimizer=optax.sgd(r), num_epochs=10)[0]
+    value, slope = jax.value_and_grad(end)(0.1)
+    np.testing.assert_allclose([value, slope], [3 * 0.9**10, -30 * 0.9**9], rtol=1e-12)
+    penalised = lambda weight: train(l2=weight, penalty_mask={"w": True}, num_epochs=2)[0]["w"][1]
+    h = 1e-5
+    difference = (penalised(0.1 + h) - penalised(0.1 - h)) / (2 * h)
+    np.testing.assert_allclose(jax.grad(penalised)(0.1), difference, rtol=1e-8)
+
+
+def test_any_pytree():
+    # An equinox module: a function, a static size and integers are leaves or attributes that are not trained.
+    net = eqx.nn.MLP(3, "scalar", 8, 2, activation=jnp.tanh, key=KEY)
+    loss = lambda net, batch, key: jnp.mean((jax.vmap(net)(batch[0]) - batch[1]) ** 2)
+    trained, history = train(loss, net, optimizer=optax.adam(1e-2), num_epochs=100)
+    assert history.train["loss"][-1] < 0.1 * history.train["loss"][0] and trained.activation is net.activation
+    params = {"w": jnp.zeros(3), "shift": np.array([1, 2, 3]), "scale": 1.0, "name": None}
+    scaled = lambda p, batch, key: squares({"w": p["w"] * p["scale"]}, batch, key) + 0 * p["shift"].sum()
+    trained, _ = train(scaled, params, num_epochs=2)
+    assert trained["shift"].tolist() == [1, 2, 3] and trained["scale"] != 1.0 and trained["name"] is None
+
+
+def test_float32_stays_float32_under_x64():
+    params = jn.mlp_init(KEY, (3, 4, 2), dtype=jnp.float32)
+    loss = jn.losses.classification(lambda p, x, key: jn.mlp_apply(p, x))
+    data = X.astype(np.float32), (Y > 0).astype(np.int32)
+    for fit in (train, jax.jit(lambda *a, **k: train(*a, optimizer=optax.adam(1e-2), **k), static_argnums=0)):
+        trained, history = fit(loss, params, data, l2=0.1)
+        assert {x.dtype for x in jax.tree.leaves(trained)} == {jnp.dtype("float32")}
+        assert history.train["loss"].dtype == jnp.float32
+
+
+def test_it_trains_a_neuron():
+    """`fit` knows nothing of layers: a membrane time constant from spike times, through exact derivatives."""
+    currents = jnp.linspace(2.5, 4.0, 6)
+    spikes = lambda tau_m, i: jn.simulate(
+        jn.LIF, jn.LIF.default_params(tau_m=tau_m), i, 60.0, stop_after=2
+    ).spike_times[:2]
+    target = jax.vmap(lambda i: spikes(12.0, i))(currents)
+    loss = lambda p, batch, key: jnp.mean((jax.vmap(lambda i: spikes(p["tau_m"], i))(batch[0]) - batch[1]) ** 2)
+    params, history = train(
+        loss, {"tau_m": 8.0}, (currents, target), optimizer=optax.adam(0.3), batch_size=3, num_epochs=60
+    )
+    assert history.result == jn.RESULTS.successful
+    np.testing.assert_allclose(params["tau_m"], 12.0, rtol=1e-2)
+
+
+def test_logs(tmp_path, capsys):
+    files = dict(csv_file=tmp_path / "logs" / "run.csv", tensorboard=tmp_path / "events", progress=True)
+    _, history = train(validation=(X, Y), **files)
+    with open(files["csv_file"]) as file:
+        rows = list(csv.DictReader(file))
+    assert [row["epoch"] for row in rows] == ["0", "1", "2", "3", "4"]
+    for kind in ("train", "validation"):
+        found = [float(row[f"{kind}_loss"]) for row in rows]
+        np.testing.assert_array_equal(found, getattr(history, kind)["loss"])
+        events = [value for step, tag, value in read_events(files["tensorboard"]) if tag == f"{kind}/loss"]
+        np.testing.assert_allclose(events, found, rtol=1e-6)
+    shown = capsys.readouterr().err
+    assert "5/5" in shown and "train/loss" in shown
+
+
+def read_events(folder):
+    """Return (step, tag, value) from the event files of a folder: records of length, checksum, message, checksum."""
+    from tensorboardX.proto.event_pb2 import Event  # pyright: ignore[reportMissingImports]
+
+    for path in sorted(folder.iterdir()):
+        raw, at = path.read_bytes(), 0
+        while at < len(raw):
+            length = int.from_bytes(raw[at : at + 8], "little")
+            event = Event.FromString(raw[at + 12 : at + 12 + length])
+            at += 16 + length
+            yield from ((event.step, value.tag, value.simple_value) for value in event.summary.value)
+
+
+BROKEN = X.copy()
+BROKEN[4, 1] = np.nan
+
+
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        (dict(batch_size=41), "batch_size is 41, but there are only 40 examples"),
+        (dict(batch_size=0), "batch_size must be >= 1; it is 0"),
+        (dict(num_epochs=0), "num_epochs must be >= 1; it is 0"),
+        (dict(data=(BROKEN, Y)), r"data\[0\] must be finite: 1 of 120 values .* the first, nan, at index \[4, 1\]"),
+        (dict(data=(X, np.append(Y[1:], np.inf))), r"data\[1\] must be finite: 1 of 40 .* at index \[39\]"),
+        (dict(validation=(BROKEN, Y)), r"validation\[0\] must be finite"),
+        (dict(data=(X, Y[:-1])), r"as many examples each; they have data\[0\]: 40, data\[1\]: 39"),
+        (dict(data=(X, 1.0)), r"data\[1\] has the shape \(\); it needs a leading axis"),
+        (dict(data=(X[:0], Y[:0])), r"data\[0\] has the shape \(0, 3\); it needs a leading axis of one or more"),
+        (dict(data=()), "data holds no arrays"),
+        (dict(validation=X), "validation must have the structure of data"),
+        (dict(validation=(X[:, :2], Y)), r"validation\[0\] must be like one of data, float64\[3\]; it is float64\[2\]"),
+        (dict(patience=2), "patience needs validation data"),
+        (dict(patience=2, validation=(X, Y), monitor="acc"), "monitor='acc' is not among the metrics: loss"),
+        (dict(l2=-1.0), "l2 must be finite and >= 0; it is -1.0"),
+        (dict(l1=np.ones(3)), "l1 must be one number >= 0"),
+        (dict(params={"w": jnp.array([1.0, jnp.nan, 0.0])}), r"params\['w'\] must be finite"),
+        (dict(params={"w": np.arange(3)}), "params holds no array of floats"),
+        (dict(loss_fn=lambda p, b, k: b[0] @ p["w"]), r"must return a scalar.*its 'loss' has shape \(10,\)"),
+        (dict(loss_fn=lambda p, b, k: (jnp.sum(p["w"]), {"good": 1.0})), "A metric cannot be called good"),
+        (dict(checkpoint_every=0), "checkpoint_every must be >= 1"),
+    ],
+)
+def test_bad_input_is_refused(options, message):
+    with pytest.raises(ValueError, match=message):
+        train(**options)
+
+
+def test_labels_out_of_range_are_named():
+    loss = jn.losses.classification(lambda p, x, key: jn.mlp_apply(p, x))
+    labels = np.zeros(40, int)
+    labels[11] = 2
+    with pytest.raises(ValueError, match=r"0 .. 1 \(2 classes\): the label at index \d is 2; 1 of 10 are out of range"):
+        train(loss, jn.mlp_init(KEY, (3, 2)), (X, labels))
+
+
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        (dict(key=0), r"key must be one JAX random key, e.g. jax.random.key\(0\); it is 0"),
+        (dict(key=jax.random.split(KEY)), "key must be one JAX random key"),
+        (dict(optimizer="adam"), r"optimizer must come from optax, e.g. optax.adam\(1e-3\); it is 'adam'"),
+        (dict(data=(X, "abc")), r"data\[1\] is a str; data must be a pytree of arrays"),
+    ],
+)
+def test_wrong_types(options, message):
+    with pytest.raises(TypeError, match=message):
+        train(**options)
+
+
+@pytest.mark.parametrize(
+    "option", [{"progress": True}, {"csv_file": "x.csv"}, {"checkpoint": "x"}, {"tensorboard": "x"}]
+)
+def test_the_host_is_out_of_reach_under_a_transformation(option):
+    with pytest.raises(ValueError, match="belong to the host and need an eager call"):
+        jax.vmap(lambda k: train(key=k, **option))(jax.random.split(KEY, 2))
