@@ -59,7 +59,7 @@ def split(images: Images, seed: int, test: float = 0.2, train_size: int | None =
     """Return a split in which every class keeps its share, by scikit-learn; `train_size` examples of it if given."""
     from sklearn.model_selection import train_test_split
 
-    size = dict(test_size=test, train_size=train_size, random_state=seed, stratify=images.y)
+    size: dict[str, Any] = dict(test_size=test, train_size=train_size, random_state=seed, stratify=images.y)
     try:
         train_x, test_x, train_y, test_y = train_test_split(images.x, images.y, **size)
     except ValueError as error:

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -22,7 +23,9 @@ LOSS = jn.losses.classification(lambda p, x, key: jn.mlp_apply(p, x, dropout_rat
 
 def train(path, num_epochs=6, **options):
     params = jn.mlp_init(KEY, (4, 8, 3))
-    settings = dict(key=KEY, optimizer=optax.adam(0.03), num_epochs=num_epochs, batch_size=16, validation=DATA, l2=1e-4)
+    settings: dict[str, Any] = dict(
+        key=KEY, optimizer=optax.adam(0.03), num_epochs=num_epochs, batch_size=16, validation=DATA, l2=1e-4
+    )
     return jn.fit(LOSS, params, DATA, checkpoint=path, **(settings | options))
 
 
@@ -44,7 +47,7 @@ def test_a_run_goes_on_bit_for_bit(tmp_path, every):
 
 
 def test_early_stopping_goes_on_and_stays_stopped(tmp_path):
-    options = dict(patience=2, optimizer=optax.sgd(3.0), num_epochs=40)
+    options: dict[str, Any] = dict(patience=2, optimizer=optax.sgd(3.0), num_epochs=40)
     unbroken = train(None, **options)
     assert 2 < unbroken[1].num_epochs < 40
     path = tmp_path / "run.ckpt"
@@ -194,7 +197,9 @@ def test_checkpoints_of_other_runs_are_refused(tmp_path, written, options, messa
 def test_other_networks_and_fewer_epochs_are_refused(tmp_path, written):
     path = tmp_path / "run.ckpt"
     path.write_bytes(written)
-    settings = dict(key=KEY, optimizer=optax.adam(0.03), num_epochs=6, batch_size=16, validation=DATA, l2=1e-4)
+    settings: dict[str, Any] = dict(
+        key=KEY, optimizer=optax.adam(0.03), num_epochs=6, batch_size=16, validation=DATA, l2=1e-4
+    )
     for params in (jn.mlp_init(KEY, (4, 9, 3)), jn.mlp_init(jax.random.key(8), (4, 8, 3))):
         with pytest.raises(jn.CheckpointError, match="its parameters at the start was .* here it is"):
             jn.fit(LOSS, params, DATA, checkpoint=path, **settings)

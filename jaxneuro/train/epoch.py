@@ -189,6 +189,7 @@ def _evaluate(recipe: Recipe, given: Given, params: Any) -> dict[str, Array]:
 
 
 def _keep_best(recipe: Recipe, state: TrainState, validation: dict[str, Array]) -> TrainState:
+    assert recipe.patience is not None  # else there is no best to keep
     if recipe.monitor not in validation:
         raise ValueError(f"monitor={recipe.monitor!r} is not among the metrics: {', '.join(validation)}.")
     value = validation[recipe.monitor].astype(state.best_value.dtype)

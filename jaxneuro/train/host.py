@@ -37,7 +37,7 @@ def train_on_host(
     state = _start(fast, trained)
     identity = _identity(recipe, given, state) if host.checkpoint else {}
     state, columns = _resume(host.checkpoint, identity, state, num_epochs)
-    logs = dict(num_epochs=num_epochs, progress=host.progress, csv_file=host.csv_file, tensorboard=host.tensorboard)
+    logs: dict[str, Any] = dict(num_epochs=num_epochs, progress=host.progress, csv_file=host.csv_file, tensorboard=host.tensorboard)
     epoch, limit, saved = int(state.epoch), 1, int(state.epoch)
     with open_logs(**logs, done=columns) as write:
         while epoch < num_epochs and not bool(state.stopped):
