@@ -1,5 +1,6 @@
 """The pieces of a network, each for one example: dense layer, convolution, pooling, dropout."""
 
+import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple, TypeAlias
 
@@ -75,21 +76,35 @@ def convolve(layer: Layer, x: Array, name: str) -> Array:
         raise ValueError(
             f"In {name} the weight {weight.shape} wants an image (height, width, {weight.shape[2]}), got {x.shape}.{_HINT}"
         )
-    axes = ("NHWC", "HWIO", "NHWC")
-    return jax.lax.conv_general_dilated(x[None], weight, (1, 1), "SAME", dimension_numbers=axes)[0] + bias[None, None]
+    return jnp.tensordot(_patches(x, *weight.shape[:2]), weight.reshape(-1, weight.shape[3]), 1) + bias[None, None]
+
+
+def _patches(x: Array, rows: int, columns: int) -> Array:
+    """Return the rows x columns neighbourhood of each pixel, (height, width, rows * columns * channels), zeros beyond.
+
+    A convolution is then a matrix product. On the CPU `lax.conv_general_dilated` would do the same in fast kernels, but
+    inside a loop (training is one) its gradients fall back to ten times slower ones, and so they do under a `vmap` over
+    kernels (jaxlib 0.10.2).
+    """
+    height, width, _ = x.shape
+    before = (rows - 1) // 2, (columns - 1) // 2
+    x = jnp.pad(x, ((before[0], rows // 2), (before[1], columns // 2), (0, 0)))
+    return jnp.concatenate([x[i : i + height, j : j + width] for i in range(rows) for j in range(columns)], axis=-1)
 
 
 def max_pool(x: Array, step: int) -> Array:
     """Return the maximum over windows of step x step pixels.
 
-    By reshape: on the CPU the gradient of `lax.reduce_window` (a select-and-scatter) takes longer than all the rest.
+    By maxima of slices: on the CPU the gradient of `lax.reduce_window` takes longer than all the rest of a network.
     """
     if step == 1:
         return x
     low, right = -x.shape[0] % step, -x.shape[1] % step
     if low or right:
         x = jnp.pad(x, ((0, low), (0, right), (0, 0)), constant_values=-jnp.inf)
-    return x.reshape(x.shape[0] // step, step, x.shape[1] // step, step, x.shape[2]).max((1, 3))
+    x = x.reshape(x.shape[0] // step, step, x.shape[1] // step, step, x.shape[2])
+    x = functools.reduce(jnp.maximum, [x[:, i] for i in range(step)])
+    return functools.reduce(jnp.maximum, [x[:, :, i] for i in range(step)])
 
 
 def dropout(x: Array, rate: ScalarLike, key: Any) -> Array:

@@ -37,9 +37,9 @@ def train_on_host(
     state = _start(fast, trained)
     identity = _identity(recipe, given, state) if host.checkpoint else {}
     state, columns = _resume(host.checkpoint, identity, state, num_epochs)
-    logs: dict[str, Any] = dict(num_epochs=num_epochs, progress=host.progress, csv_file=host.csv_file, tensorboard=host.tensorboard)
+    files = dict(csv_file=host.csv_file, tensorboard=host.tensorboard)
     epoch, limit, saved = int(state.epoch), 1, int(state.epoch)
-    with open_logs(**logs, done=columns) as write:
+    with open_logs(num_epochs, columns, progress=host.progress, **files) as write:
         while epoch < num_epochs and not bool(state.stopped):
             upto = min(num_epochs, epoch + limit)
             if host.checkpoint:

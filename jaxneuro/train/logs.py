@@ -16,7 +16,7 @@ Write = Callable[[dict[str, np.ndarray]], None]
 
 @contextmanager
 def open_logs(
-    *, num_epochs: int, progress: bool, csv_file: Any, tensorboard: Any, done: dict[str, np.ndarray]
+    num_epochs: int, done: dict[str, np.ndarray], *, progress: bool, csv_file: Any, tensorboard: Any
 ) -> Iterator[Write]:
     """Open what is asked for; `done` holds the epochs that a checkpoint brought, so that no file has them twice."""
     epochs = len(next(iter(done.values()), ()))
