@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from matplotlib.figure import Figure
+from scipy.stats import sem
 
 import jaxneuro as jn
 from experiments.images import Images, augmentation, logits_of
@@ -122,14 +123,8 @@ def scikit_learn(train: Images, test: Images, seed: int) -> dict[str, tuple[floa
     return found
 
 
-def mean_and_error(values: Sequence[float]) -> tuple[float, float]:
-    """Return the mean and its standard error (NaN for one value)."""
-    error = np.std(values, ddof=1) / np.sqrt(len(values)) if len(values) > 1 else np.nan
-    return float(np.mean(values)), float(error)
-
-
 def table_row(name: str, accuracies: Sequence[float], seconds: Sequence[float]) -> list[str]:
-    mean, error = mean_and_error(accuracies)
+    mean, error = np.mean(accuracies), sem(accuracies) if len(accuracies) > 1 else np.nan
     each = " ".join(f"{100 * a:.2f}" for a in accuracies)
     return [name, f"{100 * mean:.2f} +- {100 * error:.2f}", each, f"{np.mean(seconds):.1f}"]
 
