@@ -117,14 +117,18 @@ def _run_epoch(recipe: Recipe, given: Given, state: TrainState) -> tuple[TrainSt
     new = state._replace(params=params, opt_state=opt_state, epoch=state.epoch + 1, stopped=failed)
     if recipe.patience is not None:
         new = _keep_best(recipe, new, row.validation)
-    if not recipe.gated:
-        return new, row
-    first = state.epoch * good_steps.shape[0] + jnp.argmax(~good_steps).astype(jnp.int32)
-    new = new._replace(failed_step=jnp.where(failed, first, state.failed_step))
-    # Under vmap, lanes that have stopped go round with the others. Their parameters are kept step by step already.
-    kept = dict(params=new.params, opt_state=new.opt_state)
-    new = jax.tree.map(lambda x, y: jnp.where(state.stopped, x, y), state._replace(**kept), new)
-    return new, jax.tree.map(lambda x: jnp.where(state.stopped, _missing(x), x), row)
+    return _hold_stopped(state, new, row, failed, good_steps) if recipe.gated else (new, row)
+
+
+def _hold_stopped(
+    old: TrainState, new: TrainState, row: Row, failed: BoolScalar, good_steps: Array
+) -> tuple[TrainState, Row]:  # fmt: skip
+    """Note the step that failed, and leave lanes as they are that had stopped: under vmap they go round with the others."""
+    first = old.epoch * good_steps.shape[0] + jnp.argmax(~good_steps).astype(jnp.int32)
+    new = new._replace(failed_step=jnp.where(failed, first, old.failed_step))
+    kept = old._replace(params=new.params, opt_state=new.opt_state)  # these are held step by step
+    new = jax.tree.map(lambda x, y: jnp.where(old.stopped, x, y), kept, new)
+    return new, jax.tree.map(lambda x: jnp.where(old.stopped, _missing(x), x), row)
 
 
 def _step(recipe: Recipe, given: Given, carry: Any, batch: Any, key: Any) -> Any:
