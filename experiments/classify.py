@@ -1,5 +1,6 @@
 """What `digits` and `mnist` share: a network, its training, its report, its figures, and scikit-learn beside it."""
 
+import functools
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -14,6 +15,8 @@ from scipy.stats import sem
 
 import jaxneuro as jn
 from experiments.images import Images, augmentation, logits_of
+
+distortion = functools.cache(augmentation)  # one function for equal numbers, so that a second training compiles nothing
 
 
 class Network(NamedTuple):
@@ -87,7 +90,7 @@ def train(
         optimizer=optax.adamw(rate, weight_decay=recipe.weight_decay),
         num_epochs=recipe.epochs,
         batch_size=min(recipe.batch_size, len(images.y)),
-        augment=augmentation(recipe.shift, recipe.turn, recipe.zoom),
+        augment=distortion(recipe.shift, recipe.turn, recipe.zoom),
         progress=progress,
         checkpoint=checkpoint,
         checkpoint_every=5,

@@ -74,7 +74,7 @@ def environment() -> dict[str, Any]:
     return {
         "time": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "python": platform.python_version(),
-        **{name: _version(name) for name in ("jax", "jaxlib", "diffrax", "jaxneuro")},
+        **{name: _version(name) for name in ("jax", "jaxlib", "diffrax", "optax", "jaxneuro")},
         "platform": platform.platform(),
         "device": f"{jax.device_count()} x {device.platform} ({device.device_kind}), {os.cpu_count()} CPU cores",
         "xla_flags": os.environ.get("XLA_FLAGS", ""),

@@ -1,6 +1,8 @@
 """What several tests need: tight settings, comparison of pytrees, central differences."""
 
+import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import diffrax as dfx
@@ -21,6 +23,17 @@ def assert_close(actual: Any, expected: Any, rtol: float, atol: float = 0.0) -> 
         strict=True,
     ):
         np.testing.assert_allclose(a, e, rtol=rtol, atol=atol, err_msg=jax.tree_util.keystr(path))
+
+
+def written(folder: Any) -> None:
+    """Check the files of a run: figures that are not empty, numbers that load, a run.json that says how."""
+    pictures = list(Path(folder).glob("*.png"))
+    assert pictures and all(p.stat().st_size > 10_000 for p in pictures)
+    with np.load(Path(folder) / "numbers.npz") as numbers:
+        assert numbers.files
+    record = json.loads((Path(folder) / "run.json").read_text())
+    assert record["config"]["experiment"] and record["config"]["smoke"] is True
+    assert {"python", "jax", "jaxlib", "diffrax", "jaxneuro", "platform"} <= set(record["environment"])
 
 
 def central_difference(fn: Callable, x: Any, scale: float = 1.0) -> Any:

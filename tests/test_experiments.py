@@ -1,11 +1,11 @@
 """Every experiment at smoke size: it writes its files, and what it claims holds."""
 
-import json
 from pathlib import Path
 
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from helpers import written
 
 import jaxneuro as jn
 from experiments import (
@@ -19,17 +19,6 @@ from experiments import (
 )
 
 DATA = Path(__file__).parents[1] / "experiments" / "data" / "steps_b6" / "idrest.npz"
-
-
-def written(folder):
-    """Check the files of a run: figures that are not empty, numbers that load, a run.json that says how."""
-    pictures = list(Path(folder).glob("*.png"))
-    assert pictures and all(p.stat().st_size > 10_000 for p in pictures)
-    with np.load(Path(folder) / "numbers.npz") as numbers:
-        assert numbers.files
-    record = json.loads((Path(folder) / "run.json").read_text())
-    assert record["config"]["experiment"] and record["config"]["smoke"] is True
-    assert {"python", "jax", "jaxlib", "diffrax", "jaxneuro", "platform"} <= set(record["environment"])
 
 
 def test_membrane_charging(tmp_path):

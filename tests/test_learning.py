@@ -7,8 +7,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from helpers import written
 from sklearn.datasets import load_digits
-from test_experiments import written
 
 import jaxneuro as jn
 from experiments import digits, images, mnist, xor

@@ -2,7 +2,6 @@
 
 import functools
 import types
-from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import jax
@@ -10,22 +9,22 @@ from jax.core import Tracer
 
 
 class Same:
-    """A function that equals another with the same code and the same closure.
+    """A function or optimizer, compared as `jit` compares it, but for what libraries make.
 
-    `jit` compares functions by identity, so that `optax.adam(1e-3)` or a `lambda` written in a loop would compile
-    again each time round. Here different functions are compared by their code and what their closures hold, arrays in
-    them by identity. As for `jit`, a function is taken to stay what it is: a global or a closure that changes later is
-    not noticed.
+    `jit` compares functions by identity, so that a new `optax.adam(1e-3)` would compile again. What a function of the
+    libraries below returns is compared by its code and by what its closure held when it came here. Functions of the
+    user are compared by identity: their globals and closures may change, and nothing here would know.
     """
 
     def __init__(self, value: Any) -> None:
         self.value = value
+        self._found = _describe(value)
 
     def __hash__(self) -> int:
-        return hash(tuple(_codes(self.value, set())))
+        return hash(self._found)
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Same) and _same(self.value, other.value, set())
+        return isinstance(other, Same) and self._found == other._found
 
     @property
     def traced(self) -> bool:
@@ -57,6 +56,36 @@ class Given(NamedTuple):
     l2: Any
 
 
+class _ById:
+    """An object compared by identity, and kept alive so that its identity stays its own."""
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+    def __hash__(self) -> int:
+        return id(self.value)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _ById) and self.value is other.value
+
+
+_LIBRARIES = ("optax", "jax", "jaxneuro", "equinox", "diffrax")
+
+
+def _describe(x: Any, within: tuple[int, ...] = ()) -> Any:
+    """Return something hashable that is equal for what does the same."""
+    if x is None or isinstance(x, str | bytes | bool | int | float | complex):
+        return type(x), repr(x)  # tells 1 from True and 0.0 from -0.0
+    if isinstance(x, types.MethodType):
+        return type(x), _ById(x.__func__), _ById(x.__self__)
+    of_user = isinstance(x, types.FunctionType) and (x.__module__ or "").partition(".")[0] not in _LIBRARIES
+    parts = _parts(x)
+    if parts is None or of_user or id(x) in within:  # the last: a function that refers to itself
+        return _ById(x)
+    code = x.__code__ if isinstance(x, types.FunctionType) else None
+    return type(x), code, tuple(_describe(part, (*within, id(x))) for part in parts)
+
+
 def _parts(x: Any) -> list[Any] | None:
     """Return what a function or container is made of, None for anything else."""
     if isinstance(x, types.FunctionType):
@@ -72,39 +101,8 @@ def _parts(x: Any) -> list[Any] | None:
     return None
 
 
-def _same(x: Any, y: Any, seen: set[tuple[int, int]]) -> bool:
-    if x is y or (id(x), id(y)) in seen:  # seen: functions that refer to themselves
-        return True
-    seen.add((id(x), id(y)))
-    if type(x) is not type(y):
-        return False
-    if isinstance(x, str | bytes | bool | int):
-        return x == y
-    if isinstance(x, float | complex):
-        return repr(x) == repr(y)  # tells 0.0 from -0.0, and lets NaN equal NaN
-    if isinstance(x, types.FunctionType) and not (x.__code__ == y.__code__ and x.__globals__ is y.__globals__):
-        return False
-    xs, ys = _parts(x), _parts(y)
-    if xs is None or ys is None:
-        return False
-    return len(xs) == len(ys) and all(_same(a, b, seen) for a, b in zip(xs, ys, strict=True))
-
-
-def _codes(x: Any, seen: set[int]) -> Iterator[Any]:
-    """Yield what never changes: the types and the code of all parts."""
-    yield type(x)
-    if id(x) in seen or isinstance(x, list | dict):
-        return
-    seen.add(id(x))
-    if isinstance(x, types.FunctionType):
-        yield x.__code__
-    elif isinstance(x, tuple):
-        for part in x:
-            yield from _codes(part, seen)
-
-
 def _holds_tracer(x: Any, seen: set[int]) -> bool:
-    if id(x) in seen:
+    if id(x) in seen:  # a function that refers to itself
         return False
     seen.add(id(x))
     parts = _parts(x)

@@ -68,8 +68,8 @@ def fit(
 
     Called eagerly, the epochs run in a loop on the host, a few per call of one compiled program. Under `jax.vmap` or
     `jax.jit` all epochs are one scan, so that `vmap` over keys, parameters, learning rates or penalties trains an ensemble
-    in one call. A second call of equal shapes compiles nothing, also with a new `optax.adam(...)` or `lambda` of the same
-    code.
+    in one call. A second call of equal shapes compiles nothing, also with a new `optax.adam(...)` of the same numbers. A new
+    function of your own compiles, as it would under `jit`: define `loss_fn` once, not in a loop.
 
     Main arguments:
         loss_fn: `loss_fn(params, batch, key)` -> a scalar, the mean over the batch, or (scalar, {name: scalar}) with metrics.

@@ -1,8 +1,6 @@
 """Robustness and transfer at smoke size: they write their files, and what they claim holds."""
 
-import json
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -10,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from helpers import written
 
 import jaxneuro as jn
 from experiments import adaptation, attacks, attributions, robustness, transfer
@@ -17,16 +16,6 @@ from experiments.common import BadInput
 from experiments.images import Images
 from jaxneuro.nets import Layer
 from jaxneuro.nets.mlp import MLPParams
-
-
-def written(folder):
-    """Check the files of a run: figures that are not empty, numbers that load, a run.json that says how."""
-    pictures = list(Path(folder).glob("*.png"))
-    assert pictures and all(p.stat().st_size > 10_000 for p in pictures)
-    with np.load(Path(folder) / "numbers.npz") as numbers:
-        assert numbers.files
-    record = json.loads((Path(folder) / "run.json").read_text())
-    assert record["config"]["experiment"] and record["config"]["smoke"] is True
 
 
 def test_robustness(tmp_path):
