@@ -48,6 +48,10 @@ def our_loss(params: Any, x: Any, y: Any) -> Any:
     return jnp.mean(jn.losses.cross_entropy(logits, y))
 
 
+def loss_fn(params: Any, batch: Any, key: Any) -> Any:
+    return our_loss(params, *batch)
+
+
 def step(loss: Callable, params: Any, opt_state: Any, x: Any, y: Any) -> Any:
     value, grads = jax.value_and_grad(loss)(params, x, y)
     updates, opt_state = OPTIMIZER.update(grads, opt_state, params)
@@ -83,8 +87,9 @@ def main(*, epochs: int = 20, repeats: int = 10, out: str | None = None) -> dict
         return params
 
     def by_fit() -> Any:
-        loss = lambda params, batch, key: our_loss(params, *batch)
-        return jn.fit(loss, ours, (x, y), key=key, optimizer=optax.adam(1e-3), num_epochs=epochs, batch_size=BATCH)[0]
+        return jn.fit(loss_fn, ours, (x, y), key=key, optimizer=optax.adam(1e-3), num_epochs=epochs, batch_size=BATCH)[
+            0
+        ]
 
     steps = in_turns(
         {
