@@ -100,7 +100,7 @@ def train(
 
 
 def report(network: Network, params: Any, images: Images, seconds: float) -> Report:
-    logits = logits_of(lambda params, x: network.apply(params, x, None), params, images.x)
+    logits = logits_of(network.apply, params, images.x)
     found = (fn(logits, images.y) for fn in (jn.metrics.accuracy, jn.metrics.confusion_matrix, jn.metrics.calibration))
     accuracy, confusion, calibration = found
     return Report(

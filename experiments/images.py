@@ -152,6 +152,7 @@ def augmentation(shift: float, turn: float, zoom: float) -> Any:
     return augment
 
 
+@functools.partial(jax.jit, static_argnames=("apply", "batch_size"))
 def logits_of(apply: Any, params: Any, x: Any, batch_size: int = 500) -> Any:
-    """Return the logits of many images, in batches of bounded memory; `apply(params, image)` is of one."""
-    return jax.lax.map(lambda image: apply(params, image), jnp.asarray(x), batch_size=min(batch_size, len(x)))
+    """Return the logits of many images, in batches of bounded memory; `apply(params, image, key)` is of one."""
+    return jax.lax.map(lambda image: apply(params, image, None), x, batch_size=min(batch_size, len(x)))

@@ -152,6 +152,8 @@ def test_what_libraries_make_is_compared_by_what_it_holds():
         lambda: optax.chain(optax.clip_by_global_norm(1.0), optax.sgd(0.1, momentum=0.9)),
         lambda: optax.masked(optax.adam(0.1), {"w": True}),
         lambda: optax.lbfgs(),
+        lambda: optax.adam(optax.cosine_onecycle_schedule(100, 0.1)),  # holds tables
+        lambda: optax.scale_by_learning_rate(jnp.array([0.1, 0.2])),
         lambda: functools.partial(apply, 1.0),
         lambda: here.with_name,  # a method is a new object each time it is asked for
     ]

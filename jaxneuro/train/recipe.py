@@ -4,7 +4,10 @@ import functools
 import types
 from typing import Any, NamedTuple
 
+import equinox as eqx
 import jax
+import jax.numpy as jnp
+import numpy as np
 from jax.core import Tracer
 
 
@@ -76,6 +79,8 @@ def _describe(x: Any, within: tuple[int, ...] = ()) -> Any:
     """Return something hashable that is equal for what does the same."""
     if x is None or isinstance(x, str | bytes | bool | int | float | complex):
         return type(x), repr(x)  # tells 1 from True and 0.0 from -0.0
+    if isinstance(x, np.ndarray | np.generic) or (eqx.is_array(x) and not isinstance(x, Tracer) and _plain(x)):
+        return type(x), x.dtype, x.shape, np.asarray(x).tobytes()  # a table of a schedule
     if isinstance(x, types.MethodType):
         return type(x), _ById(x.__func__), _ById(x.__self__)
     of_user = isinstance(x, types.FunctionType) and (x.__module__ or "").partition(".")[0] not in _LIBRARIES
@@ -84,6 +89,10 @@ def _describe(x: Any, within: tuple[int, ...] = ()) -> Any:
         return _ById(x)
     code = x.__code__ if isinstance(x, types.FunctionType) else None
     return type(x), code, tuple(_describe(part, (*within, id(x))) for part in parts)
+
+
+def _plain(x: jax.Array) -> bool:
+    return x.size <= 1000 and not jnp.issubdtype(x.dtype, jax.dtypes.extended)
 
 
 def _parts(x: Any) -> list[Any] | None:
