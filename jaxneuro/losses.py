@@ -3,8 +3,10 @@
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
 from jaxneuro.metrics import ArrayLike, accuracy, checked_labels, raise_if_known
@@ -37,7 +39,9 @@ def cross_entropy(logits: ArrayLike, labels: ArrayLike) -> Float[Array, "..."]:
         [2.3026, 2.3026]
     """
     logits, labels = jnp.asarray(logits), jnp.asarray(labels)
-    labels, valid = checked_labels(labels, logits.shape[-1] if logits.ndim else 0)
+    if logits.ndim == 0:
+        raise ValueError("logits need a last axis of classes; they are a scalar.")
+    labels, valid = checked_labels(labels, logits.shape[-1])
     if logits.shape[:-1] != labels.shape:
         raise ValueError(f"logits (..., classes) and labels (...) do not fit: {logits.shape} and {labels.shape}.")
     losses = optax.softmax_cross_entropy_with_integer_labels(logits, jnp.where(valid, labels, 0))
@@ -147,11 +151,26 @@ def l2_penalty(params: Any, mask: Any = None) -> Scalar:
     return _penalty(jnp.square, params, mask)
 
 
-def _penalty(fn: Callable[[Array], Array], params: Any, mask: Any) -> Scalar:
+def resolved_mask(mask: Any, params: Any) -> Any:
+    """Return which leaves are penalised, as a pytree of booleans like `params` or a prefix of it."""
+    boolean = lambda x: isinstance(x, bool | np.bool_) or (eqx.is_array(x) and x.shape == () and x.dtype == bool)
     if mask is None:
-        mask = jax.tree.map(lambda x: jnp.ndim(x) >= 2, params)
-    elif callable(mask):
+        return jax.tree.map(lambda x: jnp.ndim(x) >= 2, params)
+    if callable(mask) and not all(map(boolean, jax.tree.leaves(mask))):  # a module of booleans is no function
         mask = mask(params)
+    if not all(map(boolean, jax.tree.leaves(mask))):
+        raise TypeError(
+            f"penalty_mask must hold booleans, or be a function from params to such a tree; it is {mask!r}."
+        )
+    try:
+        jax.tree.map(lambda use, sub: None, mask, params)
+    except ValueError as error:
+        raise ValueError(f"penalty_mask must have the structure of params, or the start of it: {error}") from error
+    return jax.tree.map(bool, mask)
+
+
+def _penalty(fn: Callable[[Array], Array], params: Any, mask: Any) -> Scalar:
+    mask = resolved_mask(mask, params)
     chosen = jax.tree.map(lambda use, sub: sub if use else None, mask, params)
     leaves = jax.tree.leaves(chosen)
     dtype = jnp.result_type(float, *leaves) if not leaves else jnp.result_type(*leaves)

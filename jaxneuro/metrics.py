@@ -111,6 +111,7 @@ def checked_labels(labels: Array, num_classes: int) -> tuple[Array, Array]:
     """Return integer labels and which of them are in range; raise for known labels that are not."""
     if not jnp.issubdtype(labels.dtype, jnp.integer):
         raise TypeError(f"Class labels must be integers 0 .. classes - 1; their dtype is {labels.dtype}.")
+    labels = labels.astype(jnp.promote_types(labels.dtype, jnp.int32))  # room for more classes than a byte counts
     valid = (labels >= 0) & (labels < num_classes)
     raise_if_known(labels, valid, f"must be in 0 .. {num_classes - 1} ({num_classes} classes)")
     return labels, valid
@@ -132,6 +133,7 @@ def _checked(logits: ArrayLike, labels: ArrayLike) -> tuple[Array, Array, Array]
             f"logits must be (n, classes) and labels (n,), n >= 1; they are {logits.shape} and {labels.shape}."
         )
     labels, valid = checked_labels(labels, logits.shape[1])
+    logits = logits.astype(jnp.promote_types(logits.dtype, jnp.float32))  # sums over many examples
     return logits, labels, valid & ~jnp.any(jnp.isnan(logits), axis=-1)
 
 

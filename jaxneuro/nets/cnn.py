@@ -1,6 +1,6 @@
 """Convolutional network: blocks of convolution, activation and pooling, then a dense head."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import jax
@@ -50,7 +50,7 @@ def cnn_init(
         image_shape: (height, width, channels) of one image; a grey image has one channel.
         channels: output channels of each block.
         sizes: units of the dense head, (hidden ..., out); its input is the flattened last block.
-        kernel_size: height and width of every kernel.
+        kernel_size: height and width of every kernel, or one number for both.
         pool: side of the pooling window of each block, or one for all (1: no pooling). `cnn_apply` needs the same.
         weight_init, bias_init, dtype: as in `mlp_init`; kernels are drawn with shape (height, width, in, out).
 
@@ -67,16 +67,14 @@ def cnn_init(
     """
     height, width, depth = positive("image_shape", image_shape, exactly=3)
     channels, sizes = positive("channels", channels, at_least=1), positive("sizes", sizes, at_least=1)
-    (side,) = positive("kernel_size", (kernel_size,))
+    kernel = repeated("kernel_size", kernel_size, 2)
     conv_key, head_key = jax.random.split(key)
     init = weight_init or jax.nn.initializers.he_normal()
     convs = []
-    for k, (step, out) in enumerate(zip(pools(pool, len(channels)), channels, strict=True)):
+    for k, (step, out) in enumerate(zip(repeated("pool", pool, len(channels)), channels, strict=True)):
         w_key, b_key = jax.random.split(jax.random.fold_in(conv_key, k))
         convs.append(
-            Layer(
-                init(w_key, (side, side, depth, out), float_dtype(dtype)), bias_init(b_key, (out,), float_dtype(dtype))
-            )
+            Layer(init(w_key, (*kernel, depth, out), float_dtype(dtype)), bias_init(b_key, (out,), float_dtype(dtype)))
         )
         height, width, depth = -(-height // step), -(-width // step), out
     return CNNParams(
@@ -116,7 +114,7 @@ def cnn_apply(
         (10,)
     """
     sigma, x = activation_of(activation), example(x, params)
-    for k, (layer, step) in enumerate(zip(params.convs, pools(pool, len(params.convs)), strict=True)):
+    for k, (layer, step) in enumerate(zip(params.convs, repeated("pool", pool, len(params.convs)), strict=True)):
         x = max_pool(sigma(convolve(layer, x, f"convolution {k + 1}")), step)
     x, key = x.reshape(-1), None if key is None else jax.random.split(key)
     return dense(
@@ -128,7 +126,6 @@ def cnn_apply(
     )
 
 
-def pools(pool: Integers, blocks: int) -> tuple[int, ...]:
-    if isinstance(pool, Sequence):
-        return positive("pool", pool, exactly=blocks)
-    return positive("pool", (pool,)) * blocks
+def repeated(name: str, value: Integers, count: int) -> tuple[int, ...]:
+    """Return `count` integers, from as many or from one for all."""
+    return positive(name, value if isinstance(value, Iterable) else (value,) * count, exactly=count)

@@ -1,7 +1,7 @@
 """The pieces of a network, each for one example: dense layer, convolution, pooling, dropout."""
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple, TypeAlias
 
 import jax
@@ -108,13 +108,15 @@ def max_pool(x: Array, step: int) -> Array:
 
 
 def dropout(x: Array, rate: ScalarLike, key: Any) -> Array:
-    if isinstance(rate, int | float) and not 0 <= rate < 1:
+    known = isinstance(rate, int | float | np.generic)
+    if known and not 0 <= rate < 1:
         raise ValueError(f"dropout_rate must be in [0, 1); it is {rate!r}.")
-    if key is None or (isinstance(rate, int | float) and rate == 0):
+    if key is None or (known and rate == 0):
         return x
-    rate = jnp.asarray(rate, x.dtype)
+    # In float32 at least: a rate of 0.05 is another number in bfloat16.
+    rate = jnp.asarray(rate, jnp.promote_types(x.dtype, jnp.float32))
     keep = jnp.where((rate >= 0) & (rate < 1), 1 - rate, jnp.nan)
-    return jnp.where(jax.random.bernoulli(key, 1 - rate, x.shape), x / keep, 0 * keep)
+    return jnp.where(jax.random.bernoulli(key, 1 - rate, x.shape), x / keep, 0 * keep).astype(x.dtype)
 
 
 def activation_of(activation: Activation) -> Callable[[Array], Array]:
@@ -132,13 +134,15 @@ def activation_of(activation: Activation) -> Callable[[Array], Array]:
 
 def example(x: Input, params: Any) -> Array:
     dtype = jnp.result_type(*jax.tree.leaves(params))
-    x = x if isinstance(x, jax.Array) else np.asarray(x)
+    x = x if hasattr(x, "dtype") else jnp.asarray(x)
     if not jnp.issubdtype(x.dtype, jnp.number) and x.dtype != jnp.bool_:
         raise TypeError(f"x must hold numbers; its dtype is {x.dtype}.")
     return jnp.asarray(x, dtype)
 
 
 def positive(name: str, values: Integers, at_least: int = 1, exactly: int | None = None) -> tuple[int, ...]:
+    if not isinstance(values, Iterable):
+        raise TypeError(f"{name} must be a sequence of integers; it is {values!r}.")
     values = tuple(values)
     wanted = f"{exactly}" if exactly is not None else f"at least {at_least}"
     if len(values) < at_least or len(values) != (exactly or len(values)):

@@ -28,11 +28,12 @@ def save(path: Path, fingerprint: dict[str, str], state: Any, columns: dict[str,
     body = io.BytesIO()
     eqx.tree_serialise_leaves(body, (_storable(state), columns))
     content = body.getvalue()
-    header = dict(format=_FORMAT, length=len(content), sha256=hashlib.sha256(content).hexdigest())
-    header |= dict(epochs=int(state.epoch), columns={name: str(x.dtype) for name, x in columns.items()})
+    header = dict(epochs=int(state.epoch), columns={name: str(x.dtype) for name, x in columns.items()}, run=fingerprint)
+    fields = json.dumps(header)
+    about = dict(format=_FORMAT, length=len(content), sha256=_digest(fields, content), fields=fields)
     part = path.with_name(path.name + ".part")
     with open(part, "wb") as file:
-        file.write(json.dumps({**header, "run": fingerprint}).encode() + b"\n")
+        file.write(json.dumps(about).encode() + b"\n")
         file.write(content)
         file.flush()
         os.fsync(file.fileno())
@@ -51,7 +52,7 @@ def load(path: Path, fingerprint: dict[str, str], state: Any) -> tuple[Any, dict
         stored, columns = eqx.tree_deserialise_leaves(io.BytesIO(content), (_storable(state), columns))
     except (RuntimeError, ValueError, EOFError, OSError) as error:
         raise CheckpointError(_advice(path, f"does not hold what this run needs ({error})")) from error
-    return jax.tree.map(_like, stored, state), columns
+    return jax.tree.map(_restored, stored, state), columns
 
 
 def fingerprint(**parts: Any) -> dict[str, str]:
@@ -60,23 +61,31 @@ def fingerprint(**parts: Any) -> dict[str, str]:
 
 
 def _read(path: Path, fingerprint: dict[str, str]) -> tuple[dict[str, Any], bytes]:
+    if not path.is_file():
+        raise CheckpointError(_advice(path, "is no file"))
     first, _, content = path.read_bytes().partition(b"\n")
     try:
-        header = json.loads(first)
-        known = header["format"] == _FORMAT
-    except (ValueError, TypeError, KeyError):
-        known, header = False, {}
+        about = json.loads(first)
+        known = about["format"] == _FORMAT
+        whole = (about["length"], about["sha256"]) == (len(content), _digest(about["fields"], content))
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        raise CheckpointError(_advice(path, f"is no {_FORMAT!r}")) from None
     if not known:
         raise CheckpointError(_advice(path, f"is no {_FORMAT!r}"))
-    if len(content) != header["length"] or hashlib.sha256(content).hexdigest() != header["sha256"]:
+    if not whole:
         raise CheckpointError(
-            _advice(path, f"is damaged: {header['length']} bytes were written, {len(content)} are there")
+            _advice(path, f"is damaged: {about['length']} bytes were written, {len(content)} are there")
         )
+    header = json.loads(about["fields"])
     for name in sorted(fingerprint.keys() | header["run"].keys()):
         there, here = header["run"].get(name), fingerprint.get(name)
         if there != here:
             raise CheckpointError(_advice(path, f"is of another run: its {name} was {there}, here it is {here}"))
     return header, content
+
+
+def _digest(fields: str, content: bytes) -> str:
+    return hashlib.sha256(fields.encode() + content).hexdigest()
 
 
 def _advice(path: Path, what: str) -> str:
@@ -96,13 +105,25 @@ def _summary(value: Any) -> str:
 
 
 def _storable(tree: Any) -> Any:
-    """Return the tree with random keys as the numbers they are made of."""
-    return jax.tree.map(lambda x: jax.random.key_data(x) if _is_key(x) else x, tree)
+    """Return the tree with random keys, and dtypes that NumPy does not know, as the integers they are made of."""
+
+    def bits(x: Any) -> Any:
+        if _is_key(x):
+            return jax.random.key_data(x)
+        return np.asarray(x).view(f"u{x.dtype.itemsize}") if _is_foreign(x) else x
+
+    return jax.tree.map(bits, tree)
 
 
-def _like(x: Any, y: Any) -> Any:
-    return jax.random.wrap_key_data(x, impl=jax.random.key_impl(y)) if _is_key(y) else x
+def _restored(x: Any, like: Any) -> Any:
+    if _is_key(like):
+        return jax.random.wrap_key_data(x, impl=jax.random.key_impl(like))
+    return jnp.asarray(np.asarray(x).view(like.dtype)) if _is_foreign(like) else x
 
 
 def _is_key(x: Any) -> bool:
     return isinstance(x, jax.Array) and jnp.issubdtype(x.dtype, jax.dtypes.prng_key)
+
+
+def _is_foreign(x: Any) -> bool:
+    return eqx.is_array(x) and not _is_key(x) and np.dtype(x.dtype).kind == "V"

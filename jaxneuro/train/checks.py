@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
+from jaxneuro.train.epoch import strong
 from jaxneuro.types import Integer
 
 
@@ -16,8 +17,16 @@ def traced(tree: Any) -> bool:
 
 
 def checked_params(params: Any) -> Any:
-    """Return params with its numbers as arrays."""
-    params = jax.tree.map(lambda x: jnp.asarray(x) if eqx.is_array_like(x) else x, params)
+    """Return params with its arrays, and its floats outside of equinox modules, as JAX arrays of a dtype of their own."""
+    array = lambda x: strong(x) if eqx.is_array(x) or isinstance(x, np.ndarray | np.generic) else x
+    module = lambda x: isinstance(x, eqx.Module)
+
+    def convert(x: Any) -> Any:
+        if module(x):
+            return jax.tree.map(array, x)
+        return strong(x) if isinstance(x, float | complex) else array(x)
+
+    params = jax.tree.map(convert, params, is_leaf=module)
     if not any(eqx.is_inexact_array(x) for x in jax.tree.leaves(params)):
         raise ValueError("params holds no array of floats: there is nothing to train.")
     _finite("params", params)
@@ -31,7 +40,7 @@ def checked_data(name: str, data: Any, like: Any = None) -> Any:
         raise ValueError(f"{name} holds no arrays; it must be a pytree of arrays (examples, ...).")
     for path, leaf in leaves:
         where = name + jax.tree_util.keystr(path)
-        if not eqx.is_array_like(leaf):
+        if not eqx.is_array_like(leaf) or np.asarray(leaf if not isinstance(leaf, Tracer) else 0).dtype.kind in "OSU":
             raise TypeError(f"{where} is a {type(leaf).__name__}; {name} must be a pytree of arrays (examples, ...).")
         if np.ndim(leaf) == 0 or np.shape(leaf)[0] == 0:
             raise ValueError(
@@ -72,11 +81,17 @@ def checked_penalty(name: str, weight: Any) -> Any:
     """Return the weight of a penalty as an array, None for the number 0."""
     if isinstance(weight, int | float) and weight == 0:
         return None
-    if not eqx.is_array_like(weight) or jnp.ndim(weight) != 0:
+    if not eqx.is_array_like(weight) or jnp.ndim(weight) != 0 or jnp.iscomplexobj(weight):
         raise ValueError(f"{name} must be one number >= 0; it is {weight!r}.")
     if not traced(weight) and not (np.isfinite(float(weight)) and float(weight) >= 0):
         raise ValueError(f"{name} must be finite and >= 0; it is {float(weight)}.")
     return jnp.asarray(weight)
+
+
+def checked_function(name: str, function: Any) -> Any:
+    if not callable(function):
+        raise TypeError(f"{name} must be a function; it is {function!r}.")
+    return function
 
 
 def checked_optimizer(optimizer: Any) -> Any:

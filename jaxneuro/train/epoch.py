@@ -1,5 +1,6 @@
 """One epoch as a pure function, and many of them: by a scan where all is traced, by a counted loop for the host."""
 
+import inspect
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -11,7 +12,7 @@ import optax
 
 from jaxneuro.losses import l1_penalty, l2_penalty
 from jaxneuro.results import every
-from jaxneuro.train.recipe import Given, Recipe, Same
+from jaxneuro.train.recipe import Given, Recipe
 from jaxneuro.types import Array, BoolScalar, IntScalar, Scalar
 
 
@@ -39,9 +40,14 @@ class Row(NamedTuple):
 def start(recipe: Recipe, params: Any) -> TrainState:
     best = None if recipe.patience is None else params
     number = lambda n: jnp.asarray(n, jnp.int32)
-    opt_state = jax.tree.map(jnp.asarray, recipe.optimizer.value.init(params))
-    infinite = jnp.asarray(jnp.inf, jnp.result_type(*jax.tree.leaves(params)))
+    opt_state = jax.tree.map(strong, recipe.optimizer.value.init(params))
+    infinite = jnp.asarray(jnp.inf, jnp.finfo(jnp.result_type(jnp.float32, *jax.tree.leaves(params))).dtype)
     return TrainState(params, opt_state, best, infinite, number(-1), number(0), number(-1), jnp.asarray(False))
+
+
+def strong(x: Any) -> Array:
+    """Return an array whose dtype is its own: a weakly typed one would make a second trace, of other dtypes."""
+    return jnp.asarray(x, jnp.asarray(x).dtype)
 
 
 def scan_epochs(recipe: Recipe, given: Given, state: TrainState, num_epochs: int) -> tuple[TrainState, Row]:
@@ -56,7 +62,7 @@ def scan_epochs(recipe: Recipe, given: Given, state: TrainState, num_epochs: int
 def count_epochs(recipe: Recipe, given: Given, state: TrainState, limit: Any, rows: int) -> tuple[TrainState, Row]:
     """Run at most `limit` <= `rows` epochs, which may be traced: the same program whatever the host asks for."""
     epoch, like = _epoch(recipe, given, state)
-    buffers = jax.tree.map(lambda x: jnp.broadcast_to(_missing(x), (rows, *x.shape)), like)
+    buffers = jax.tree.map(lambda x: jnp.zeros((rows, *x.shape), x.dtype), like)
 
     def body(carry: Any) -> Any:
         k, state, buffers, _ = carry
@@ -138,9 +144,15 @@ def _step(recipe: Recipe, given: Given, carry: Any, batch: Any, key: Any) -> Any
         batch = recipe.augment.value(augment_key, batch)
     objective = lambda params: _objective(recipe, given, params, batch, loss_key)
     (value, metrics), grads = jax.value_and_grad(objective, has_aux=True)(params)
+    grads = jax.tree.map(jnp.conj, grads)  # the direction of ascent, where a parameter is complex
     optimizer = optax.with_extra_args_support(recipe.optimizer.value)
-    extra = dict(value=value, grad=grads, value_fn=lambda params: objective(params)[0])
-    updates, new_opt_state = optimizer.update(grads, opt_state, params, **extra)
+    extra = dict(
+        value=value,
+        grad=grads,
+        value_fn=lambda params: objective(params)[0],
+        grad_fn=lambda params, _: jax.grad(lambda p: objective(p)[0])(params),
+    )
+    updates, new_opt_state = optimizer.update(grads, opt_state, params, **_accepted(optimizer.update, extra))
     new = optax.apply_updates(params, updates), new_opt_state
     good = ~failed
     if recipe.gated:
@@ -150,18 +162,31 @@ def _step(recipe: Recipe, given: Given, carry: Any, batch: Any, key: Any) -> Any
     return (*new, failed), {**metrics, "objective": value, "good": good}
 
 
+def _accepted(update: Callable, extra: dict[str, Any]) -> dict[str, Any]:
+    """Return the extra arguments that an optimizer's update takes: those it names, and if it takes any the common three."""
+    parameters = inspect.signature(update).parameters
+    takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+    return {name: x for name, x in extra.items() if name in parameters or (takes_any and name != "grad_fn")}
+
+
 def _objective(recipe: Recipe, given: Given, params: Any, batch: Any, key: Any) -> Any:
-    loss, metrics = _loss(recipe, eqx.combine(params, given.constants), batch, key)
-    mask = recipe.penalty_mask.value if isinstance(recipe.penalty_mask, Same) else recipe.penalty_mask
+    loss, metrics = _loss(recipe, given, params, batch, key)
+    mask = recipe.penalty_mask.tree
     value = loss
     for weight, penalty in ((given.l1, l1_penalty), (given.l2, l2_penalty)):
         if weight is not None:
+            weight = jnp.where(weight >= 0, weight, jnp.nan)  # a traced one below 0 is a failure of its lane
             value = value + (weight * penalty(params, mask)).astype(loss.dtype)
     return value, metrics
 
 
-def _loss(recipe: Recipe, params: Any, batch: Any, key: Any) -> tuple[Array, dict[str, Array]]:
-    out = recipe.loss_fn.value(params, batch, key)
+def whole(recipe: Recipe, given: Given, params: Any) -> Any:
+    """Return the parameters as the user knows them, with what is not trained."""
+    return eqx.combine(params, given.constants, recipe.constants.tree)
+
+
+def _loss(recipe: Recipe, given: Given, params: Any, batch: Any, key: Any) -> tuple[Array, dict[str, Array]]:
+    out = recipe.loss_fn.value(whole(recipe, given, params), batch, key)
     loss, metrics = out if isinstance(out, tuple) and len(out) == 2 and isinstance(out[1], dict) else (out, {})
     found = {"loss": loss, **metrics}
     for name, value in found.items():
@@ -180,10 +205,10 @@ def _loss(recipe: Recipe, params: Any, batch: Any, key: Any) -> tuple[Array, dic
 
 def _evaluate(recipe: Recipe, given: Given, params: Any) -> dict[str, Array]:
     """Return the metrics of the validation data, in batches, weighted by their sizes."""
-    params, data = eqx.combine(params, given.constants), given.validation
+    data = given.validation
     n = jax.tree.leaves(data)[0].shape[0]
     b = min(recipe.batch_size, n)
-    metrics = lambda batch: _loss(recipe, params, batch, None)[1]
+    metrics = lambda batch: _loss(recipe, given, params, batch, None)[1]
     full = jax.tree.map(lambda x: x[: n - n % b].reshape(n // b, b, *x.shape[1:]), data)
     total = jax.tree.map(lambda x: jnp.sum(x, axis=0) * b, jax.lax.map(metrics, full))
     if n % b:

@@ -44,18 +44,24 @@ def open_logs(
 
 @contextmanager
 def _csv(path: Path) -> Iterator[Callable[[int, dict[str, np.ndarray]], None]]:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with open(path, "w", newline="") as file:
-        table = csv.writer(file)
+    file, table = None, None  # opened with the first row: a run that never starts leaves an older file as it is
 
-        def write(first: int, columns: dict[str, np.ndarray]) -> None:
-            if file.tell() == 0:
-                table.writerow(["epoch", *(name.replace("/", "_") for name in columns)])
-            for k, row in enumerate(zip(*columns.values(), strict=True)):
-                table.writerow([first + k, *(repr(float(x)) for x in row)])
-            file.flush()  # so that a kill loses no finished epoch
+    def write(first: int, columns: dict[str, np.ndarray]) -> None:
+        nonlocal file, table
+        if file is None or table is None:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            file = open(path, "w", newline="")
+            table = csv.writer(file)
+            table.writerow(["epoch", *(name.replace("/", "_") for name in columns)])
+        for k, row in enumerate(zip(*columns.values(), strict=True)):
+            table.writerow([first + k, *(repr(float(x)) for x in row)])
+        file.flush()  # so that a kill loses no finished epoch
 
+    try:
         yield write
+    finally:
+        if file is not None:
+            file.close()
 
 
 @contextmanager
@@ -66,7 +72,7 @@ def _events(folder: Any, epochs: int) -> Iterator[Callable[[int, dict[str, np.nd
         raise ImportError(
             "fit(tensorboard=...) needs tensorboardX: `pip install 'jaxneuro[tensorboard]'`, or leave it out."
         ) from error
-    writer = SummaryWriter(str(folder), purge_step=epochs or None)
+    writer = SummaryWriter(str(folder), purge_step=epochs or None, filename_suffix=f".from{epochs}")
 
     def write(first: int, columns: dict[str, np.ndarray]) -> None:
         for name, values in columns.items():

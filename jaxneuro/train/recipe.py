@@ -1,6 +1,7 @@
 """What a run of training is made of: its functions, compared by what they do, and its numbers."""
 
 import functools
+import hashlib
 import types
 from typing import Any, NamedTuple
 
@@ -35,24 +36,46 @@ class Same:
         return _holds_tracer(self.value, set())
 
 
+class Static(NamedTuple):
+    """A pytree of what is no array, such that it can be hashed and compared."""
+
+    structure: Any
+    leaves: tuple[Same, ...]
+
+    @classmethod
+    def of(cls, tree: Any) -> "Static":
+        leaves, structure = jax.tree.flatten(tree)
+        return cls(structure, tuple(map(Same, leaves)))
+
+    @property
+    def tree(self) -> Any:
+        return self.structure.unflatten(leaf.value for leaf in self.leaves)
+
+
 class Recipe(NamedTuple):
-    """What is static in a run."""
+    """What is static in a run; programs are compiled for one."""
 
     loss_fn: Same
     optimizer: Same
     augment: Same
-    penalty_mask: Any  # a Same if it is a function, else a pytree of booleans or None
+    constants: Static  # the leaves of params that are no arrays
+    penalty_mask: Static  # booleans, or None
     batch_size: int
     monitor: str
     patience: int | None
     gated: bool  # whether each step is checked, and taken back if it failed
+
+    @property
+    def traced(self) -> bool:
+        functions = (self.loss_fn, self.optimizer, self.augment, *self.constants.leaves)
+        return any(function.traced for function in functions)
 
 
 class Given(NamedTuple):
     """The arrays that stay what they are through a run."""
 
     key: Any
-    constants: Any  # the leaves of params that are not trained
+    constants: Any  # the arrays of params that are not trained
     data: Any
     validation: Any  # None, or a pytree like data
     l1: Any  # None is no penalty
@@ -75,24 +98,37 @@ class _ById:
 _LIBRARIES = ("optax", "jax", "jaxneuro", "equinox", "diffrax")
 
 
-def _describe(x: Any, within: tuple[int, ...] = ()) -> Any:
-    """Return something hashable that is equal for what does the same."""
+def _describe(x: Any, known: dict[int, Any] | None = None) -> Any:
+    """Return something hashable that is equal for what does the same; `known` holds what was met before, itself included."""
+    known = {} if known is None else known
     if x is None or isinstance(x, str | bytes | bool | int | float | complex):
         return type(x), repr(x)  # tells 1 from True and 0.0 from -0.0
-    if isinstance(x, np.ndarray | np.generic) or (eqx.is_array(x) and not isinstance(x, Tracer) and _plain(x)):
-        return type(x), x.dtype, x.shape, np.asarray(x).tobytes()  # a table of a schedule
+    if id(x) not in known:
+        known[id(x)] = _ById(x)
+        known[id(x)] = _describe_object(x, known)
+    return known[id(x)]
+
+
+def _describe_object(x: Any, known: dict[int, Any]) -> Any:
+    if isinstance(x, np.ndarray | np.generic):
+        return type(x), x.dtype, x.shape, hashlib.sha256(np.ascontiguousarray(x).data).digest()
+    if eqx.is_array(x) and not isinstance(x, Tracer) and x.size <= 1000 and _plain(x):  # a table of a schedule
+        return type(x), x.dtype, x.weak_type, x.shape, np.asarray(x).tobytes()
     if isinstance(x, types.MethodType):
         return type(x), _ById(x.__func__), _ById(x.__self__)
-    of_user = isinstance(x, types.FunctionType) and (x.__module__ or "").partition(".")[0] not in _LIBRARIES
     parts = _parts(x)
-    if parts is None or of_user or id(x) in within:  # the last: a function that refers to itself
+    if parts is None or getattr(x, "__dict__", None):  # attributes are not looked at
         return _ById(x)
-    code = x.__code__ if isinstance(x, types.FunctionType) else None
-    return type(x), code, tuple(_describe(part, (*within, id(x))) for part in parts)
+    if isinstance(x, types.FunctionType):
+        # Where its code stands; `functools.wraps` copies __module__.
+        if x.__globals__.get("__name__", "").partition(".")[0] not in _LIBRARIES:
+            return _ById(x)
+        return x.__code__, tuple(_describe(part, known) for part in parts)
+    return type(x), tuple(_describe(part, known) for part in parts)
 
 
 def _plain(x: jax.Array) -> bool:
-    return x.size <= 1000 and not jnp.issubdtype(x.dtype, jax.dtypes.extended)
+    return not jnp.issubdtype(x.dtype, jax.dtypes.extended)
 
 
 def _parts(x: Any) -> list[Any] | None:

@@ -1,5 +1,6 @@
 """`fit`: the training loop, shared by networks and neurons."""
 
+import functools
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -8,10 +9,11 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 
-from jaxneuro.losses import LossFn
+from jaxneuro.losses import LossFn, resolved_mask
 from jaxneuro.results import RESULTS, code, from_code
 from jaxneuro.train.checks import (
     checked_data,
+    checked_function,
     checked_key,
     checked_number,
     checked_optimizer,
@@ -19,9 +21,9 @@ from jaxneuro.train.checks import (
     checked_penalty,
     traced,
 )  # fmt: skip
-from jaxneuro.train.epoch import Row, TrainState, scan_epochs, start
+from jaxneuro.train.epoch import Row, TrainState, scan_epochs, start, whole
 from jaxneuro.train.host import Host, train_on_host
-from jaxneuro.train.recipe import Given, Recipe, Same
+from jaxneuro.train.recipe import Given, Recipe, Same, Static
 from jaxneuro.types import Array, Float, Integer, IntScalar, KeyLike, ScalarLike
 
 
@@ -34,6 +36,7 @@ class History(NamedTuple):
     best_epoch: IntScalar  # the epoch, from 0, whose parameters are returned by early stopping; -1 without
     failed_step: IntScalar  # the step, counted from 0 over all epochs, that was not finite; -1: none
     result: Any  # a jn.RESULTS
+    opt_state: Any  # of the optimizer, at the end
 
 
 def fit(
@@ -69,15 +72,19 @@ def fit(
     Called eagerly, the epochs run in a loop on the host, a few per call of one compiled program. Under `jax.vmap` or
     `jax.jit` all epochs are one scan, so that `vmap` over keys, parameters, learning rates or penalties trains an ensemble
     in one call. A second call of equal shapes compiles nothing, also with a new `optax.adam(...)` of the same numbers. A new
-    function of your own compiles, as it would under `jit`: define `loss_fn` once, not in a loop.
+    function of your own compiles, as it would under `jit`: define `loss_fn` once, not in a loop. Where a closure holds a traced
+    value, such as a learning rate under `vmap`, put `jax.jit` around the `vmap`.
 
     Main arguments:
         loss_fn: `loss_fn(params, batch, key)` -> a scalar, the mean over the batch, or (scalar, {name: scalar}) with metrics.
             `key` is None in evaluation: no dropout then.
-        params: a pytree. Its float arrays are trained; integers and functions stay.
+        params: a pytree. Its arrays of floats and its Python floats are trained (a float inside an equinox module is a
+            setting, and stays); integers, booleans and functions stay.
         data: a pytree of arrays with a common leading axis, the examples.
         key: a JAX random key: all randomness (order, augmentation, dropout) follows from it.
-        optimizer: any optax optimizer; it also gets `value`, `grad` and `value_fn` (L-BFGS, reduce_on_plateau).
+        optimizer: any optax optimizer that takes gradients of `params`; it also gets `value`, `grad`, `value_fn` and `grad_fn`
+            (L-BFGS, reduce_on_plateau, SAM). Not `lookahead`, whose parameters are pairs. Optimizers that average
+            (`schedule_free`) return the point they train at; `history.opt_state` has what evaluates the average.
         num_epochs: passes over the data.
         batch_size: examples per step; None: all of them.
         validation: None, or a pytree like `data`: its loss and metrics are reported after every epoch.
@@ -125,16 +132,18 @@ def fit(
         validation = checked_data("validation", validation, like=data)
     if patience is not None and validation is None:
         raise ValueError("patience needs validation data to watch. Pass validation=..., or leave patience out.")
-    trained, constants = eqx.partition(params, eqx.is_inexact_array)
+    trained, rest = eqx.partition(params, eqx.is_inexact_array)
+    constants, static = eqx.partition(rest, eqx.is_array)
     examples = jax.tree.leaves(data)[0].shape[0]
     given = Given(
         checked_key(key), constants, data, validation, checked_penalty("l1", l1), checked_penalty("l2", l2)
     )  # fmt: skip
     recipe = Recipe(
-        loss_fn=Same(loss_fn),
+        loss_fn=Same(checked_function("loss_fn", loss_fn)),
         optimizer=Same(checked_optimizer(optimizer)),
-        augment=Same(augment),
-        penalty_mask=Same(penalty_mask) if callable(penalty_mask) else penalty_mask,
+        augment=Same(augment if augment is None else checked_function("augment", augment)),
+        constants=Static.of(static),
+        penalty_mask=Static.of(None if penalty_mask is None else resolved_mask(penalty_mask, params)),
         batch_size=examples if batch_size is None else checked_number("batch_size", batch_size, most=examples),
         monitor=monitor,
         patience=None if patience is None else checked_number("patience", patience),
@@ -142,9 +151,9 @@ def fit(
     )
     num_epochs = checked_number("num_epochs", num_epochs)
     every = checked_number("checkpoint_every", checkpoint_every)
-    closures = any(part.traced for part in recipe if isinstance(part, Same))
     host = Host(progress, csv_file, tensorboard, None if checkpoint is None else Path(checkpoint), every)
-    if not closures and not traced((trained, given)):
+    # The zero is a tracer inside jit and scan, where nothing runs on the host even if all arguments are known.
+    if not recipe.traced and not traced((trained, given, jnp.zeros(()))):
         state, rows = train_on_host(recipe, given, trained, num_epochs, host)
     else:
         if progress or not (csv_file is tensorboard is checkpoint is None):
@@ -152,22 +161,26 @@ def fit(
                 "progress, csv_file, tensorboard and checkpoint belong to the host and need an eager call: call fit outside "
                 "of jit, vmap and grad, or leave them out."
             )
-        run = _scan if closures else _jitted_scan
-        state, rows = run(recipe, given, trained, num_epochs)
-    return _finish(recipe, constants, state, rows)
+        # A program that closes over a tracer must not be kept.
+        scan = _scan(recipe, num_epochs) if recipe.traced else _kept_scan(recipe, num_epochs)
+        state, rows = scan(given, trained)
+    return _finish(recipe, whole(recipe, given, state.params), state, rows)
 
 
-def _scan(recipe: Recipe, given: Given, trained: Any, num_epochs: int) -> tuple[TrainState, Row]:
-    return scan_epochs(recipe, given, start(recipe, trained), num_epochs)
+def _scan(recipe: Recipe, num_epochs: int) -> Callable[[Given, Any], tuple[TrainState, Row]]:
+    return lambda given, trained: scan_epochs(recipe, given, start(recipe, trained), num_epochs)
 
 
-_jitted_scan = eqx.filter_jit(_scan)
+@functools.lru_cache(maxsize=16)  # programs hold their functions, and what these close over: the last few only
+def _kept_scan(recipe: Recipe, num_epochs: int) -> Callable[[Given, Any], tuple[TrainState, Row]]:
+    return jax.jit(_scan(recipe, num_epochs))
 
 
-def _finish(recipe: Recipe, constants: Any, state: TrainState, rows: Row) -> tuple[Any, History]:
-    best, params = state.best_epoch, state.params
+def _finish(recipe: Recipe, params: Any, state: TrainState, rows: Row) -> tuple[Any, History]:
+    best, failed = state.best_epoch, state.failed_step >= 0
     if recipe.patience is not None:
-        params = jax.tree.map(lambda x, y: jnp.where(best >= 0, x, y), state.best_params, params)
-    result = from_code(jnp.where(state.failed_step >= 0, code(RESULTS.nonfinite_loss), code(RESULTS.successful)))
-    history = History(rows.train, rows.validation, state.epoch, best, state.failed_step, result)
-    return eqx.combine(params, constants), history
+        chosen = jax.tree.map(lambda x, y: jnp.where(best >= 0, x, y), state.best_params, state.params)
+        params = eqx.combine(chosen, params)
+        failed = failed | (best < 0)  # the monitored value never was a number
+    result = from_code(jnp.where(failed, code(RESULTS.nonfinite_loss), code(RESULTS.successful)))
+    return params, History(rows.train, rows.validation, state.epoch, best, state.failed_step, result, state.opt_state)
