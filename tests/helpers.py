@@ -1,7 +1,7 @@
 """What several tests need: tight settings, comparison of pytrees, central differences."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,19 @@ def written(folder: Any) -> None:
     record = json.loads((Path(folder) / "run.json").read_text())
     assert record["config"]["experiment"] and record["config"]["smoke"] is True
     assert {"python", "jax", "jaxlib", "diffrax", "jaxneuro", "platform"} <= set(record["environment"])
+
+
+def read_events(folder: Path) -> Iterator[tuple[int, str, float]]:
+    """Return (step, tag, value) from the event files of a folder: records of length, checksum, message, checksum."""
+    from tensorboardX.proto.event_pb2 import Event  # pyright: ignore[reportAttributeAccessIssue]
+
+    for path in sorted(folder.iterdir()):
+        raw, at = path.read_bytes(), 0
+        while at < len(raw):
+            length = int.from_bytes(raw[at : at + 8], "little")
+            event = Event.FromString(raw[at + 12 : at + 12 + length])
+            at += 16 + length
+            yield from ((event.step, value.tag, value.simple_value) for value in event.summary.value)
 
 
 def central_difference(fn: Callable, x: Any, scale: float = 1.0) -> Any:

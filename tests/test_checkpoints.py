@@ -13,8 +13,10 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from helpers import read_events
 
 import jaxneuro as jn
+from jaxneuro.train import checkpoint
 
 KEY = jax.random.key(2)
 DATA = np.asarray(jax.random.normal(KEY, (50, 4))), np.arange(50) % 3
@@ -65,14 +67,33 @@ def test_a_failure_is_kept(tmp_path):
     assert_bitwise(*runs)
 
 
-def test_logs_go_on_without_doubled_rows(tmp_path):
+def test_logs_go_on_without_holes_or_doubled_rows(tmp_path, monkeypatch):
     files = dict(csv_file=tmp_path / "run.csv", tensorboard=tmp_path / "events")
     _, history = train(None)
     train(tmp_path / "run.ckpt", num_epochs=2, **files)
+
+    def killed(*args):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(checkpoint, "save", killed)  # after the logs of the third epoch
+        train(tmp_path / "run.ckpt", **files)
     train(tmp_path / "run.ckpt", **files)
     table = np.genfromtxt(tmp_path / "run.csv", delimiter=",", names=True)
     assert table["epoch"].tolist() == [0, 1, 2, 3, 4, 5]
     np.testing.assert_array_equal(table["validation_accuracy"], history.validation["accuracy"])
+    # Event files are only appended to; a later value of a step replaces an earlier one.
+    events = {step: value for step, tag, value in read_events(tmp_path / "events") if tag == "validation/loss"}
+    np.testing.assert_allclose([events[k] for k in range(6)], history.validation["loss"], rtol=1e-6)
+
+
+def test_half_precision_goes_on_too(tmp_path):
+    params = {"w": jnp.ones(3, jnp.bfloat16), "act": jnp.tanh, "name": "net"}
+    loss = lambda p, batch, key: jnp.mean(p["act"](batch.astype(jnp.bfloat16) @ p["w"]))
+    options: dict[str, Any] = dict(key=KEY, optimizer=optax.adam(0.1), batch_size=7)
+    run = lambda path, n: jn.fit(loss, params, DATA[0][:, :3], num_epochs=n, checkpoint=path, **options)
+    run(tmp_path / "run.ckpt", 2)
+    assert_bitwise(run(tmp_path / "run.ckpt", 4)[0]["w"], run(None, 4)[0]["w"])
 
 
 # The script that is killed: at the n-th checkpoint, at a point of `save`.
@@ -131,13 +152,17 @@ def run_script(path, out, point="none", number=0):
     return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
 
 
+def epochs_in(path):
+    return json.loads(json.loads(path.read_bytes().partition(b"\n")[0])["fields"])["epochs"]
+
+
 def test_a_run_killed_while_it_writes_goes_on_bit_for_bit(tmp_path):
     path, out = tmp_path / "run.ckpt", tmp_path / "end.npz"
     reached = []
     for point, number in (("half", 1), ("half", 2), ("before", 1), ("after", 1)):
         done = run_script(path, out, point, number)
         assert done.returncode == -signal.SIGKILL, done.stderr
-        reached.append(json.loads(path.read_bytes().partition(b"\n")[0])["epochs"] if path.exists() else 0)
+        reached.append(epochs_in(path) if path.exists() else 0)
         assert (tmp_path / "run.ckpt.part").exists() == (point != "after")
     # Killed in the first write, in the second one, before a move, after a move.
     assert reached == [0, 1, 1, 2]
@@ -176,6 +201,31 @@ def test_damaged_checkpoints_are_refused(tmp_path, written, damage, message):
 
 
 @pytest.mark.parametrize(
+    "change",
+    [
+        lambda about, fields: about.pop("length"),
+        lambda about, fields: about.pop("fields"),
+        lambda about, fields: about.update(fields=[1]),
+        lambda about, fields: fields.update(epochs=10**15),
+        lambda about, fields: fields.update(columns={}),
+        lambda about, fields: fields.update(run=[]),
+    ],
+)
+def test_damaged_headers_are_refused(tmp_path, written, change):
+    first, _, content = written.partition(b"\n")
+    about = json.loads(first)
+    fields = json.loads(about["fields"])
+    change(about, fields)
+    if isinstance(about.get("fields"), str):
+        about["fields"] = json.dumps(fields)
+    (tmp_path / "run.ckpt").write_bytes(json.dumps(about).encode() + b"\n" + content)
+    with pytest.raises(jn.CheckpointError, match="is damaged|is no 'jaxneuro"):
+        train(tmp_path / "run.ckpt")
+    with pytest.raises(jn.CheckpointError, match="is no file"):
+        train(tmp_path)
+
+
+@pytest.mark.parametrize(
     "options, message",
     [
         (dict(batch_size=10), "its batch_size was 16, here it is 10"),
@@ -211,4 +261,3 @@ def test_random_keys_inside_an_optimizer_are_stored(tmp_path):
     optimizer = optax.chain(optax.add_noise(0.01, 0.5, jax.random.key(0)), optax.sgd(0.1))
     train(tmp_path / "run.ckpt", num_epochs=2, optimizer=optimizer)
     assert_bitwise(train(tmp_path / "run.ckpt", optimizer=optimizer)[0], train(None, optimizer=optimizer)[0])
-    assert jnp.issubdtype(jax.random.key(0).dtype, jax.dtypes.prng_key)

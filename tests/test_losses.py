@@ -70,6 +70,26 @@ def test_accuracy_and_confusion_matrix():
     assert np.isnan(jn.metrics.accuracy(broken, LABELS)) and jn.metrics.confusion_matrix(broken, LABELS).sum() == 199
 
 
+@pytest.mark.parametrize(
+    "dtype, classes", [(np.uint8, 17), (np.int8, 12), (np.uint8, 256), (np.int8, 128), (np.int16, 200)]
+)
+def test_labels_of_few_bits(dtype, classes):
+    labels = np.arange(classes).astype(dtype)
+    logits = 5 * np.eye(classes)
+    np.testing.assert_array_equal(jn.metrics.confusion_matrix(logits, labels), np.eye(classes))
+    expected = jn.losses.cross_entropy(logits, labels.astype(int))
+    np.testing.assert_array_equal(jax.jit(jn.losses.cross_entropy)(logits, labels), expected)
+
+
+def test_metrics_of_half_precision():
+    logits = jax.random.normal(jax.random.key(2), (20_000, 4)) * 2
+    labels = jnp.argmax(logits + 2 * jax.random.normal(jax.random.key(3), logits.shape), axis=1)
+    for dtype in (jnp.float16, jnp.bfloat16):
+        half = logits.astype(dtype)
+        exact = jn.metrics.calibration(half.astype(jnp.float64), labels)
+        np.testing.assert_allclose(jn.metrics.calibration(half, labels).error, exact.error, rtol=1e-3)
+
+
 def test_calibration():
     # Two classes; log(9) makes a confidence of 0.9, log(3) one of 0.75.
     logits = jnp.array([[jnp.log(9.0), 0.0]] * 4 + [[0.0, jnp.log(3.0)]] * 2)

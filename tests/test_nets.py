@@ -9,6 +9,7 @@ from scipy.signal import correlate2d
 
 import jaxneuro as jn
 from jaxneuro.nets import ACTIVATIONS, Layer, MLPParams
+from jaxneuro.nets.layers import dropout
 
 KEY = jax.random.key(3)
 
@@ -53,6 +54,24 @@ def test_cnn_against_scipy(shape, pool, kernel):
     (w1, b1), (w2, b2) = (tuple(map(np.asarray, layer)) for layer in params.layers)
     y = w2 @ np.maximum(w1 @ y.ravel() + b1, 0) + b2
     np.testing.assert_allclose(jn.cnn_apply(params, x, pool=pool), y, rtol=1e-11)
+
+
+@pytest.mark.parametrize("kernel", [(2, 2), (4, 3), (1, 6)])
+def test_kernels_of_even_size_pad_as_jax_does(kernel):
+    params = random_like(KEY, jn.cnn_init(KEY, (5, 7, 2), (3,), (4,), kernel_size=kernel, pool=1))
+    x = jax.random.normal(KEY, (5, 7, 2))
+    (weight, bias), (head,) = params.convs[0], params.layers
+    y = jax.lax.conv_general_dilated(x[None], weight, (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC"))[0]
+    expected = head.weight @ jax.nn.relu(y + bias[None, None]).ravel() + head.bias
+    np.testing.assert_allclose(jn.cnn_apply(params, x, pool=1), expected, rtol=1e-12)
+
+
+def test_pixels_that_share_the_maximum_share_the_gradient():
+    image = jnp.ones((5, 5, 1))
+    params = jn.cnn_init(KEY, (5, 5, 1), (1,), (1,), kernel_size=1, pool=3, bias_init=jax.nn.initializers.zeros)
+    ones = jax.tree.map(jnp.ones_like, params)
+    grad = jax.grad(lambda x: jn.cnn_apply(ones, x, pool=3)[0])(image)
+    np.testing.assert_allclose([grad[:3, :3].sum(), grad[3:, 3:].sum(), grad.sum()], [1, 1, 4], rtol=1e-12)
 
 
 @pytest.mark.parametrize("activation", ["tanh", "softplus", jnp.sin])
@@ -123,6 +142,11 @@ def test_dropout():
     np.testing.assert_allclose(rates[0], 1, rtol=1e-12)
     assert np.isfinite(rates[1]) and np.isnan(rates[2:]).all()
     assert hidden(0.3, KEY) == hidden(0.3, KEY) != hidden(0.3, jax.random.key(4))
+    half = jax.tree.map(lambda x: x.astype(jnp.bfloat16), params.layers[0])
+    kept = jax.vmap(lambda k: jnp.mean(dropout(half.bias + 1, 0.05, k) > 0))(jax.random.split(KEY, 50))
+    assert abs(float(jnp.mean(kept.astype(float))) - 0.95) < 4 * np.sqrt(0.05 * 0.95 / n / 50) + 2e-3 / 256
+    with pytest.raises(ValueError, match=r"dropout_rate must be in \[0, 1\)"):
+        hidden(np.float32(1.5), KEY)
     cnn = jn.cnn_init(KEY, (4, 4, 1), (2,), (8, 3), bias_init=jax.nn.initializers.ones)
     outs = [jn.cnn_apply(cnn, jnp.ones((4, 4, 1)), dropout_rate=0.5, key=k) for k in (None, KEY, KEY)]
     assert np.array_equal(outs[1], outs[2]) and not np.array_equal(outs[0], outs[1])
@@ -173,5 +197,7 @@ def test_refusals(call, message):
 def test_wrong_types_are_refused():
     with pytest.raises(TypeError, match="sizes must be integers; it holds 4.0"):
         jn.mlp_init(KEY, (3, 4.0))
+    with pytest.raises(TypeError, match="sizes must be a sequence of integers; it is 5"):
+        jn.mlp_init(KEY, 5)
     with pytest.raises(TypeError, match="x must hold numbers"):
         jn.mlp_apply(MLP, np.array(["a", "b", "c"]))

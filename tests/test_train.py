@@ -2,6 +2,8 @@
 
 import csv
 import functools
+import gc
+import weakref
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -12,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from helpers import assert_close
+from helpers import assert_close, read_events
 
 import jaxneuro as jn
 from jaxneuro.train.recipe import Same
@@ -143,6 +145,35 @@ def test_a_new_loss_is_a_new_loss():
     np.testing.assert_allclose(ends, [[1.0] * 3, [2.0] * 3], rtol=1e-6)
 
 
+def test_a_wrapped_loss_is_still_the_users():
+    def make(factor):
+        @functools.wraps(jn.losses.l1_penalty)  # copies the name of the library's module
+        def loss(p, batch, key):
+            return where["factor"] * p * jnp.mean(batch)
+
+        where["factor"] = factor
+        return loss
+
+    where = {}
+    ends = [float(train(make(f), 0.0, np.ones(4), num_epochs=1, batch_size=4)[0]) for f in (1.0, 2.0)]
+    np.testing.assert_allclose(ends, [-0.1, -0.2], rtol=1e-12)
+
+
+def test_programs_are_let_go():
+    from jaxneuro.train.host import _programs
+
+    class Box:
+        value = 1.0
+
+    box = Box()
+    gone = weakref.ref(box)
+    train(lambda p, batch, key: box.value * jnp.sum(p["w"] ** 2), num_epochs=1)
+    del box
+    _programs.cache_clear()
+    gc.collect()
+    assert gone() is None
+
+
 def test_what_libraries_make_is_compared_by_what_it_holds():
     apply, other = lambda params, x, key: x, lambda params, x, key: x
     here = Path()
@@ -219,8 +250,9 @@ def test_penalties_reach_their_closed_forms():
         optax.inject_hyperparams(optax.adam)(learning_rate=0.1),
         optax.MultiSteps(optax.adam(0.1), 2),
         optax.contrib.schedule_free_sgd(0.1, warmup_steps=4),
+        optax.contrib.sam(optax.adam(0.1), optax.chain(optax.contrib.normalize(), optax.sgd(0.01)), opaque_mode=True),
     ],
-    ids=["adamw", "nesterov", "plateau", "noise", "inject", "multisteps", "schedule-free"],
+    ids=["adamw", "nesterov", "plateau", "noise", "inject", "multisteps", "schedule-free", "sam"],
 )
 def test_any_optimizer(optimizer, tmp_path):
     best = np.linalg.lstsq(X, Y)[0]
@@ -300,6 +332,28 @@ def test_a_gradient_that_turns_infinite():
     assert params["p"] == 0 and history.result == jn.RESULTS.nonfinite_loss
 
 
+def test_a_failure_whose_loss_raises_or_needs_a_key_still_returns():
+    def loss(p, batch, key):
+        if not isinstance(p["p"], jax.core.Tracer):
+            raise RuntimeError("no such batch")
+        return turns_bad(p, batch, key) + 0 * jax.random.normal(key)
+
+    start = {"p": jnp.asarray(0.0), "limit": jnp.asarray(6.5)}
+    with pytest.warns(RuntimeWarning, match="stopped at step 7 .*Of that batch the loss says: no such batch"):
+        params, _ = train(loss, start, **BAD)
+    assert params["p"] == 7
+
+
+def test_a_negative_weight_or_a_validation_that_is_never_a_number_fails():
+    params, history = jax.vmap(lambda l2: train(l2=l2, penalty_mask={"w": True}))(jnp.array([0.1, -0.1]))
+    assert (history.result == jn.RESULTS.successful).tolist() == [True, False]
+    assert np.isfinite(params["w"]).all()
+    lost = lambda p, batch, key: squares(p, batch, key) * (1.0 if key is not None else jnp.nan)
+    params, history = train(lost, validation=(X, Y), patience=2)
+    assert history.result == jn.RESULTS.nonfinite_loss and history.num_epochs == 2
+    np.testing.assert_array_equal(params["w"], train(num_epochs=2)[0]["w"])
+
+
 def test_the_best_parameters_survive_a_failure():
     fails = lambda p, batch, key: counter(p, batch, key) + 0 * jnp.sqrt(6.5 - jax.lax.stop_gradient(p["p"]))
     with pytest.warns(RuntimeWarning, match="The best parameters before it are returned"):
@@ -330,6 +384,75 @@ def test_any_pytree():
     scaled = lambda p, batch, key: squares({"w": p["w"] * p["scale"]}, batch, key) + 0 * p["shift"].sum()
     trained, _ = train(scaled, params, num_epochs=2)
     assert trained["shift"].tolist() == [1, 2, 3] and trained["scale"] != 1.0 and trained["name"] is None
+
+
+def test_settings_of_a_module_are_no_parameters():
+    layers = [eqx.nn.Linear(3, 4, key=KEY), eqx.nn.Dropout(0.5), eqx.nn.Linear(4, "scalar", key=KEY)]
+    net = eqx.nn.Sequential(layers)
+
+    def loss(net, batch, key):
+        keys = None if key is None else jax.random.split(key, batch[0].shape[0])
+        net = eqx.nn.inference_mode(net, key is None)
+        return jnp.mean(
+            (jax.vmap(lambda x, k: net(x, key=k), (0, None if key is None else 0))(batch[0], keys) - batch[1]) ** 2
+        )
+
+    trained, history = train(loss, net, validation=(X, Y), num_epochs=30)
+    assert trained[1].p == 0.5 and history.validation["loss"][-1] < history.validation["loss"][0]
+    mask = jax.tree.map(lambda x: eqx.is_array(x) and x.ndim > 1, net)  # callable, being a module
+    small, _ = train(loss, net, l2=1.0, penalty_mask=mask, num_epochs=30)
+    assert jnp.linalg.norm(small[0].weight) < jnp.linalg.norm(trained[0].weight)
+
+
+def test_python_floats_are_strong():
+    count = 0
+
+    def line(p, batch, key):
+        nonlocal count
+        count += 1
+        return jnp.mean((p["a"] * batch[0][:, 0] + p["b"] - batch[1]) ** 2)
+
+    data = X.astype(np.float32), Y.astype(np.float32)
+    eager, _ = train(line, {"a": 0.0, "b": 0.0}, data)
+    assert count == 1
+    lane = jax.vmap(lambda k: train(line, {"a": 0.0, "b": 0.0}, data, key=k)[0])(KEY[None])
+    assert_close(jax.tree.map(lambda x: x[0], lane), eager, rtol=1e-13)
+
+
+def test_complex_parameters_descend():
+    distance = lambda p, batch, key: jnp.abs(p * batch[0] - (1 + 2j)) ** 2
+    end, _ = train(distance, jnp.asarray(0j), np.ones(4), num_epochs=60, batch_size=4)
+    np.testing.assert_allclose(end, 1 + 2j, rtol=1e-5)
+
+
+def test_known_arrays_inside_a_transformation():
+    start, data = jnp.zeros(()), jnp.ones((4, 1))
+    mean = lambda p, batch, key: p * jnp.mean(batch)
+    run = lambda: train(mean, start, data, num_epochs=3, batch_size=2)[0]
+    np.testing.assert_allclose(jax.jit(lambda z: z + run())(1.0), 1.0 + run(), rtol=1e-12)
+    with pytest.raises(TypeError, match="hold a traced value inside a jitted function or an object"):
+        jax.vmap(lambda w: train(jax.jit(lambda p, b, k: w * mean(p, b, k)), start, data, batch_size=2)[0])(
+            jnp.arange(3.0)
+        )
+
+
+def test_early_stopping_in_half_precision():
+    # The validation loss is float32 and falls by less than bfloat16 resolves.
+    def loss(p, batch, key):
+        rises = -p + 0 * jnp.sum(batch).astype(p.dtype)
+        return rises if key is not None else 1 + 5e-4 * jnp.abs(p.astype(jnp.float32) - 30)
+
+    _, history = jn.fit(loss, jnp.zeros((), jnp.bfloat16), np.zeros(2, np.float32), validation=np.zeros(2, np.float32),
+                        key=KEY, optimizer=optax.sgd(1.0), num_epochs=60, patience=4)  # fmt: skip
+    assert (int(history.best_epoch), int(history.num_epochs)) == (29, 34)
+
+
+def test_a_run_that_never_starts_leaves_an_older_file(tmp_path):
+    train(csv_file=tmp_path / "run.csv")
+    before = (tmp_path / "run.csv").read_bytes()
+    with pytest.raises(ValueError, match="monitor='acc'"):
+        train(csv_file=tmp_path / "run.csv", validation=(X, Y), patience=2, monitor="acc")
+    assert (tmp_path / "run.csv").read_bytes() == before
 
 
 def test_float32_stays_float32_under_x64():
@@ -372,19 +495,6 @@ def test_logs(tmp_path, capsys):
     assert "5/5" in shown and "train/loss" in shown
 
 
-def read_events(folder):
-    """Return (step, tag, value) from the event files of a folder: records of length, checksum, message, checksum."""
-    from tensorboardX.proto.event_pb2 import Event  # pyright: ignore[reportAttributeAccessIssue]
-
-    for path in sorted(folder.iterdir()):
-        raw, at = path.read_bytes(), 0
-        while at < len(raw):
-            length = int.from_bytes(raw[at : at + 8], "little")
-            event = Event.FromString(raw[at + 12 : at + 12 + length])
-            at += 16 + length
-            yield from ((event.step, value.tag, value.simple_value) for value in event.summary.value)
-
-
 BROKEN = X.copy()
 BROKEN[4, 1] = np.nan
 
@@ -412,6 +522,7 @@ BROKEN[4, 1] = np.nan
         (dict(params={"w": np.arange(3)}), "params holds no array of floats"),
         (dict(loss_fn=lambda p, b, k: b[0] @ p["w"]), r"must return a scalar.*its 'loss' has shape \(10,\)"),
         (dict(loss_fn=lambda p, b, k: (jnp.sum(p["w"]), {"good": 1.0})), "A metric cannot be called good"),
+        (dict(l2=0.1, penalty_mask={"v": True}), "penalty_mask must have the structure of params"),
         (dict(checkpoint_every=0), "checkpoint_every must be >= 1"),
     ],
 )
@@ -434,6 +545,8 @@ def test_labels_out_of_range_are_named():
         (dict(key=0), r"key must be one JAX random key, e.g. jax.random.key\(0\); it is 0"),
         (dict(key=jax.random.split(KEY)), "key must be one JAX random key"),
         (dict(optimizer="adam"), r"optimizer must come from optax, e.g. optax.adam\(1e-3\); it is 'adam'"),
+        (dict(l2=0.1, penalty_mask={"w": "yes"}), "penalty_mask must hold booleans"),
+        (dict(data=(X, np.array(["a"] * 40))), r"data\[1\] is a ndarray; data must be a pytree of arrays"),
         (dict(data=(X, "abc")), r"data\[1\] is a str; data must be a pytree of arrays"),
     ],
 )
