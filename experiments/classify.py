@@ -101,10 +101,13 @@ def train(
 
 def report(network: Network, params: Any, images: Images, seconds: float) -> Report:
     logits = logits_of(network.apply, params, images.x)
-    found = (fn(logits, images.y) for fn in (jn.metrics.accuracy, jn.metrics.confusion_matrix, jn.metrics.calibration))
-    accuracy, confusion, calibration = found
     return Report(
-        float(accuracy), np.asarray(confusion), calibration, np.asarray(logits), np.asarray(images.y), seconds
+        accuracy=float(jn.metrics.accuracy(logits, images.y)),
+        confusion=np.asarray(jn.metrics.confusion_matrix(logits, images.y)),
+        calibration=jn.metrics.calibration(logits, images.y),
+        logits=np.asarray(logits),
+        labels=np.asarray(images.y),
+        seconds=seconds,
     )
 
 

@@ -2,6 +2,7 @@
 
 import gzip
 import struct
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -58,7 +59,8 @@ def test_digits(tmp_path):
 
 def test_splits_are_stratified_and_share_nothing():
     everything = images.digits()
-    np.testing.assert_array_equal(everything.x[..., 0] * 16, load_digits().images)
+    source: Any = load_digits()
+    np.testing.assert_array_equal(everything.x[..., 0] * 16, source.images)
     train, test = images.split(everything, seed=3)
     assert (len(train.y), len(test.y)) == (1437, 360)
     share = np.bincount(everything.y) * 360 / 1797
@@ -166,7 +168,7 @@ def test_images_and_labels_must_fit(tmp_path):
 
 def test_mnist(folder, tmp_path):
     """Train on a tenth of the 5,000 for two epochs; score on files, and on the own split, with the same network."""
-    files = dict(
+    files: dict[str, Any] = dict(
         test_images=str(folder / "t10k-images-idx3-ubyte.gz"), test_labels=str(folder / "t10k-labels-idx1-ubyte")
     )
     found = mnist.main(smoke=True, out=str(tmp_path / "out"), **files)

@@ -15,6 +15,7 @@ import numpy as np
 import optax
 import pytest
 from helpers import assert_close, read_events
+from jax.core import Tracer
 
 import jaxneuro as jn
 from jaxneuro.train.recipe import Same
@@ -132,7 +133,8 @@ def test_nothing_is_traced_again():
 def test_a_new_loss_is_a_new_loss():
     """Equal code that reads another value, from a closure, a global or an object, must not find the old program."""
     data, settings = np.ones(4), dict(optimizer=optax.sgd(0.5), num_epochs=50, batch_size=4)
-    ends, where = [], {"jnp": jnp}
+    ends: list[list[float]] = []
+    where: dict[str, Any] = {"jnp": jnp}
     box = SimpleNamespace()
     for target in (1.0, 2.0):
         where["target"] = box.target = target
@@ -334,7 +336,7 @@ def test_a_gradient_that_turns_infinite():
 
 def test_a_failure_whose_loss_raises_or_needs_a_key_still_returns():
     def loss(p, batch, key):
-        if not isinstance(p["p"], jax.core.Tracer):
+        if not isinstance(p["p"], Tracer):
             raise RuntimeError("no such batch")
         return turns_bad(p, batch, key) + 0 * jax.random.normal(key)
 
@@ -481,7 +483,7 @@ def test_it_trains_a_neuron():
 
 
 def test_logs(tmp_path, capsys):
-    files = dict(csv_file=tmp_path / "logs" / "run.csv", tensorboard=tmp_path / "events", progress=True)
+    files: dict[str, Any] = dict(csv_file=tmp_path / "logs" / "run.csv", tensorboard=tmp_path / "events", progress=True)
     _, history = train(validation=(X, Y), **files)
     with open(files["csv_file"]) as file:
         rows = list(csv.DictReader(file))

@@ -62,7 +62,8 @@ def bare_epoch(params: Any, opt_state: Any, key: Any, x: Any, y: Any) -> Any:
     order = jax.random.permutation(key, len(x)).reshape(-1, BATCH)
 
     def body(carry: Any, index: Any) -> Any:
-        params, opt_state, value = step(bare_loss, *carry, x[index], y[index])
+        params, opt_state = carry
+        params, opt_state, value = step(bare_loss, params, opt_state, x[index], y[index])
         return (params, opt_state), value
 
     return jax.lax.scan(body, (params, opt_state), order)

@@ -109,7 +109,7 @@ def max_pool(x: Array, step: int) -> Array:
 
 def dropout(x: Array, rate: ScalarLike, key: Any) -> Array:
     known = isinstance(rate, int | float | np.generic)
-    if known and not 0 <= rate < 1:
+    if known and not 0 <= float(rate) < 1:
         raise ValueError(f"dropout_rate must be in [0, 1); it is {rate!r}.")
     if key is None or (known and rate == 0):
         return x

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
-from jaxneuro.train.epoch import strong
+from jaxneuro.train.step import strong
 from jaxneuro.types import Integer
 
 

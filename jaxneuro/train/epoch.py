@@ -1,18 +1,14 @@
 """One epoch as a pure function, and many of them: by a scan where all is traced, by a counted loop for the host."""
 
-import inspect
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-import equinox as eqx
 import equinox.internal as eqxi
 import jax
 import jax.numpy as jnp
-import optax
 
-from jaxneuro.losses import l1_penalty, l2_penalty
-from jaxneuro.results import every
 from jaxneuro.train.recipe import Given, Recipe
+from jaxneuro.train.step import all_finite, loss_of, one_step, strong
 from jaxneuro.types import Array, BoolScalar, IntScalar, Scalar
 
 
@@ -43,11 +39,6 @@ def start(recipe: Recipe, params: Any) -> TrainState:
     opt_state = jax.tree.map(strong, recipe.optimizer.value.init(params))
     infinite = jnp.asarray(jnp.inf, jnp.finfo(jnp.result_type(jnp.float32, *jax.tree.leaves(params))).dtype)
     return TrainState(params, opt_state, best, infinite, number(-1), number(0), number(-1), jnp.asarray(False))
-
-
-def strong(x: Any) -> Array:
-    """Return an array whose dtype is its own: a weakly typed one would make a second trace, of other dtypes."""
-    return jnp.asarray(x, jnp.asarray(x).dtype)
 
 
 def scan_epochs(recipe: Recipe, given: Given, state: TrainState, num_epochs: int) -> tuple[TrainState, Row]:
@@ -84,10 +75,6 @@ def batch_at(recipe: Recipe, given: Given, epoch: Any, step: Any) -> Any:
     return _take(given.data, order[step * b : (step + 1) * b])
 
 
-def all_finite(tree: Any) -> BoolScalar:
-    return every(jnp.isfinite(x) for x in jax.tree.leaves(tree))
-
-
 def _epoch(recipe: Recipe, given: Given, state: TrainState) -> tuple[Callable, Row]:
     """Return the epoch as a function of the state, traced once, and the shapes of its row."""
     epoch = jax.jit(lambda state: _run_epoch(recipe, given, state))
@@ -103,7 +90,7 @@ def _run_epoch(recipe: Recipe, given: Given, state: TrainState) -> tuple[TrainSt
     def step(carry: Any, at: Any) -> Any:
         k, index = at
         batch = given.data if b == n else _take(given.data, index)
-        return _step(recipe, given, carry, batch, jax.random.fold_in(step_key, k))
+        return one_step(recipe, given, carry, batch, jax.random.fold_in(step_key, k))
 
     carry = (state.params, state.opt_state, state.stopped)
     carry, sums = jax.lax.scan(step, carry, (jnp.arange(steps), order[: steps * b].reshape(steps, b)))
@@ -137,78 +124,12 @@ def _hold_stopped(
     return new, jax.tree.map(lambda x: jnp.where(old.stopped, _missing(x), x), row)
 
 
-def _step(recipe: Recipe, given: Given, carry: Any, batch: Any, key: Any) -> Any:
-    params, opt_state, failed = carry
-    augment_key, loss_key = jax.random.split(key)
-    if recipe.augment.value is not None:
-        batch = recipe.augment.value(augment_key, batch)
-    objective = lambda params: _objective(recipe, given, params, batch, loss_key)
-    (value, metrics), grads = jax.value_and_grad(objective, has_aux=True)(params)
-    grads = jax.tree.map(jnp.conj, grads)  # the direction of ascent, where a parameter is complex
-    optimizer = optax.with_extra_args_support(recipe.optimizer.value)
-    extra = dict(
-        value=value,
-        grad=grads,
-        value_fn=lambda params: objective(params)[0],
-        grad_fn=lambda params, _: jax.grad(lambda p: objective(p)[0])(params),
-    )
-    updates, new_opt_state = optimizer.update(grads, opt_state, params, **_accepted(optimizer.update, extra))
-    new = optax.apply_updates(params, updates), new_opt_state
-    good = ~failed
-    if recipe.gated:
-        good = good & jnp.isfinite(value) & all_finite(new[0])
-        failed = ~good
-        new = jax.tree.map(lambda x, y: jnp.where(failed, x, y), (params, opt_state), new)
-    return (*new, failed), {**metrics, "objective": value, "good": good}
-
-
-def _accepted(update: Callable, extra: dict[str, Any]) -> dict[str, Any]:
-    """Return the extra arguments that an optimizer's update takes: those it names, and if it takes any the common three."""
-    parameters = inspect.signature(update).parameters
-    takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
-    return {name: x for name, x in extra.items() if name in parameters or (takes_any and name != "grad_fn")}
-
-
-def _objective(recipe: Recipe, given: Given, params: Any, batch: Any, key: Any) -> Any:
-    loss, metrics = _loss(recipe, given, params, batch, key)
-    mask = recipe.penalty_mask.tree
-    value = loss
-    for weight, penalty in ((given.l1, l1_penalty), (given.l2, l2_penalty)):
-        if weight is not None:
-            weight = jnp.where(weight >= 0, weight, jnp.nan)  # a traced one below 0 is a failure of its lane
-            value = value + (weight * penalty(params, mask)).astype(loss.dtype)
-    return value, metrics
-
-
-def whole(recipe: Recipe, given: Given, params: Any) -> Any:
-    """Return the parameters as the user knows them, with what is not trained."""
-    return eqx.combine(params, given.constants, recipe.constants.tree)
-
-
-def _loss(recipe: Recipe, given: Given, params: Any, batch: Any, key: Any) -> tuple[Array, dict[str, Array]]:
-    out = recipe.loss_fn.value(whole(recipe, given, params), batch, key)
-    loss, metrics = out if isinstance(out, tuple) and len(out) == 2 and isinstance(out[1], dict) else (out, {})
-    found = {"loss": loss, **metrics}
-    for name, value in found.items():
-        if not eqx.is_array_like(value) or jnp.shape(value) != ():
-            shape = f"shape {jnp.shape(value)}" if eqx.is_array_like(value) else type(value).__name__
-            raise ValueError(
-                f"loss_fn must return a scalar, or (a scalar, a dict of scalars); its {name!r} has {shape}. "
-                "Take a mean or a sum over the batch."
-            )
-    reserved = {"loss", "objective", "good"} & set(metrics)
-    if reserved:
-        raise ValueError(f"A metric cannot be called {', '.join(sorted(reserved))}: fit reports under that name.")
-    found = {name: x if jnp.issubdtype(x.dtype, jnp.inexact) else x.astype(float) for name, x in _arrays(found).items()}
-    return found["loss"], found
-
-
 def _evaluate(recipe: Recipe, given: Given, params: Any) -> dict[str, Array]:
     """Return the metrics of the validation data, in batches, weighted by their sizes."""
     data = given.validation
     n = jax.tree.leaves(data)[0].shape[0]
     b = min(recipe.batch_size, n)
-    metrics = lambda batch: _loss(recipe, given, params, batch, None)[1]
+    metrics = lambda batch: loss_of(recipe, given, params, batch, None)[1]
     full = jax.tree.map(lambda x: x[: n - n % b].reshape(n // b, b, *x.shape[1:]), data)
     total = jax.tree.map(lambda x: jnp.sum(x, axis=0) * b, jax.lax.map(metrics, full))
     if n % b:
@@ -243,10 +164,6 @@ def _order(recipe: Recipe, given: Given, epoch: Any) -> tuple[Array, Any]:
 
 def _take(data: Any, index: Array) -> Any:
     return jax.tree.map(lambda x: x.at[index].get(mode="promise_in_bounds", unique_indices=True), data)
-
-
-def _arrays(tree: Any) -> Any:
-    return jax.tree.map(jnp.asarray, tree)
 
 
 def _missing(x: Any) -> Array:

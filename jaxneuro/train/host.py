@@ -12,9 +12,10 @@ import numpy as np
 from jax.core import Tracer
 
 from jaxneuro.train import checkpoint
-from jaxneuro.train.epoch import Row, TrainState, batch_at, count_epochs, start, whole
+from jaxneuro.train.epoch import Row, TrainState, batch_at, count_epochs, start
 from jaxneuro.train.logs import open_logs
 from jaxneuro.train.recipe import Given, Recipe
+from jaxneuro.train.step import whole
 
 _ROWS = 64  # epochs per call at most
 _CALL = 0.2  # seconds that a call should take: the bar moves and a keyboard interrupt is heard

@@ -21,9 +21,10 @@ from jaxneuro.train.checks import (
     checked_penalty,
     traced,
 )  # fmt: skip
-from jaxneuro.train.epoch import Row, TrainState, scan_epochs, start, whole
+from jaxneuro.train.epoch import Row, TrainState, scan_epochs, start
 from jaxneuro.train.host import Host, train_on_host
 from jaxneuro.train.recipe import Given, Recipe, Same, Static
+from jaxneuro.train.step import whole
 from jaxneuro.types import Array, Float, Integer, IntScalar, KeyLike, ScalarLike
 
 
