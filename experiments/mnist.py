@@ -99,7 +99,7 @@ def main(
 
 def data_for(
     seed: int, folder: str | None, test_images: str | None, test_labels: str | None, smoke: bool
-) -> images.Split:  # fmt: skip
+) -> images.Split:
     """Return what to train and what to score on."""
     own = None if test_images is None or test_labels is None else images.from_idx(test_images, test_labels)
     if folder is not None:

@@ -140,9 +140,7 @@ def train(key: Any, learning_rate: Any, width: int, epochs: int) -> Trained:
     glorot = jax.nn.initializers.glorot_uniform()
     params = jn.mlp_init(init_key, (2, width, 1), weight_init=glorot, dtype=jnp.float32)
     data = jnp.asarray(INPUTS), jnp.asarray(LABELS)
-    params, history = jn.fit(
-        loss_fn, params, data, key=fit_key, optimizer=optax.adam(learning_rate), num_epochs=epochs
-    )  # fmt: skip
+    params, history = jn.fit(loss_fn, params, data, key=fit_key, optimizer=optax.adam(learning_rate), num_epochs=epochs)
     logits = logits_at(params, data[0])
     return Trained(params, history.train["loss"], logits, jnp.all((logits > 0) == (data[1] > 0)))
 

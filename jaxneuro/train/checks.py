@@ -40,7 +40,7 @@ def checked_data(name: str, data: Any, like: Any = None) -> Any:
         raise ValueError(f"{name} holds no arrays; it must be a pytree of arrays (examples, ...).")
     for path, leaf in leaves:
         where = name + jax.tree_util.keystr(path)
-        if not eqx.is_array_like(leaf) or np.asarray(leaf if not isinstance(leaf, Tracer) else 0).dtype.kind in "OSU":
+        if not eqx.is_array_like(leaf) or getattr(leaf, "dtype", np.dtype(float)).kind in "OSU":
             raise TypeError(f"{where} is a {type(leaf).__name__}; {name} must be a pytree of arrays (examples, ...).")
         if np.ndim(leaf) == 0 or np.shape(leaf)[0] == 0:
             raise ValueError(
@@ -116,11 +116,10 @@ def _alike(name: str, data: Any, like: Any) -> None:
 def _finite(name: str, tree: Any) -> None:
     """Raise for NaN or infinite numbers; traced ones show in the result."""
     for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
-        if not eqx.is_inexact_array(leaf) or isinstance(leaf, Tracer):
-            continue
-        values = np.asarray(leaf)
-        bad = ~np.isfinite(values)
-        if bad.any():
+        fine = jnp.all(jnp.isfinite(leaf)) if eqx.is_inexact_array(leaf) else True  # where the array lives
+        if not isinstance(fine, Tracer) and not bool(fine):
+            values = np.asarray(leaf)
+            bad = ~np.isfinite(values)
             index = tuple(int(i) for i in np.argwhere(bad)[0])
             raise ValueError(
                 f"{name}{jax.tree_util.keystr(path)} must be finite: {int(bad.sum())} of {bad.size} values are NaN or "

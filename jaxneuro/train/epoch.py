@@ -115,7 +115,7 @@ def _run_epoch(recipe: Recipe, given: Given, state: TrainState) -> tuple[TrainSt
 
 def _hold_stopped(
     old: TrainState, new: TrainState, row: Row, failed: BoolScalar, good_steps: Array
-) -> tuple[TrainState, Row]:  # fmt: skip
+) -> tuple[TrainState, Row]:
     """Note the step that failed, and leave lanes as they are that had stopped: under vmap they go round with the others."""
     first = old.epoch * good_steps.shape[0] + jnp.argmax(~good_steps).astype(jnp.int32)
     new = new._replace(failed_step=jnp.where(failed, first, old.failed_step))

@@ -31,9 +31,7 @@ class Host(NamedTuple):
     checkpoint_every: int
 
 
-def train_on_host(
-    recipe: Recipe, given: Given, trained: Any, num_epochs: int, host: Host
-) -> tuple[TrainState, Row]:  # fmt: skip
+def train_on_host(recipe: Recipe, given: Given, trained: Any, num_epochs: int, host: Host) -> tuple[TrainState, Row]:
     # Unchecked steps are faster; where one fails its call is repeated with checks, from the state before.
     fast = recipe._replace(gated=False)
     state = _programs(fast)[0](trained)

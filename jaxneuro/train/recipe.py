@@ -1,4 +1,4 @@
-"""What a run of training is made of: its functions, compared by what they do, and its numbers."""
+"""What a run of training is made of: its functions, compared so that nothing compiles twice, and its arrays."""
 
 import functools
 import hashlib

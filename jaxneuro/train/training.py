@@ -20,7 +20,7 @@ from jaxneuro.train.checks import (
     checked_params,
     checked_penalty,
     traced,
-)  # fmt: skip
+)
 from jaxneuro.train.epoch import Row, TrainState, scan_epochs, start
 from jaxneuro.train.host import Host, train_on_host
 from jaxneuro.train.recipe import Given, Recipe, Same, Static
@@ -136,9 +136,7 @@ def fit(
     trained, rest = eqx.partition(params, eqx.is_inexact_array)
     constants, static = eqx.partition(rest, eqx.is_array)
     examples = jax.tree.leaves(data)[0].shape[0]
-    given = Given(
-        checked_key(key), constants, data, validation, checked_penalty("l1", l1), checked_penalty("l2", l2)
-    )  # fmt: skip
+    given = Given(checked_key(key), constants, data, validation, checked_penalty("l1", l1), checked_penalty("l2", l2))
     recipe = Recipe(
         loss_fn=Same(checked_function("loss_fn", loss_fn)),
         optimizer=Same(checked_optimizer(optimizer)),
