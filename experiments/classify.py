@@ -93,7 +93,6 @@ def train(
         augment=distortion(recipe.shift, recipe.turn, recipe.zoom),
         progress=progress,
         checkpoint=checkpoint,
-        checkpoint_every=5,
     )
     jax.block_until_ready(params)
     return params, history, time.perf_counter() - start
@@ -130,9 +129,9 @@ def scikit_learn(train: Images, test: Images, seed: int) -> dict[str, tuple[floa
 
 
 def table_row(name: str, accuracies: Sequence[float], seconds: Sequence[float]) -> list[str]:
-    mean, error = np.mean(accuracies), sem(accuracies) if len(accuracies) > 1 else np.nan
+    error = f" +- {100 * sem(accuracies):.2f}" if len(accuracies) > 1 else ""
     each = " ".join(f"{100 * a:.2f}" for a in accuracies)
-    return [name, f"{100 * mean:.2f} +- {100 * error:.2f}", each, f"{np.mean(seconds):.1f}"]
+    return [name, f"{100 * np.mean(accuracies):.2f}{error}", each, f"{np.mean(seconds):.1f}"]
 
 
 HEADERS = ("", "test accuracy, %", "each seed", "training, s")
