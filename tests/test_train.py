@@ -3,6 +3,7 @@
 import csv
 import functools
 import gc
+import sys
 import weakref
 from pathlib import Path
 from types import SimpleNamespace
@@ -495,6 +496,18 @@ def test_logs(tmp_path, capsys):
         np.testing.assert_allclose(events, found, rtol=1e-6)
     shown = capsys.readouterr().err
     assert "5/5" in shown and "train/loss" in shown
+
+
+@pytest.mark.parametrize(
+    "option, package",
+    [({"progress": True}, "tqdm"), ({"tensorboard": "events"}, "tensorboardX")],
+    ids=["tqdm", "tensorboardX"],
+)
+def test_missing_packages_are_named(option, package, monkeypatch):
+    for name in (package, f"{package}.auto"):
+        monkeypatch.setitem(sys.modules, name, None)
+    with pytest.raises(ImportError, match=rf"needs {package}: `pip install 'jaxneuro\["):
+        train(**option)
 
 
 BROKEN = X.copy()
