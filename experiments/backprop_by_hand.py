@@ -140,7 +140,7 @@ def agree(case: Case, steps: int, eta: float, width: int = 6, examples: int = 16
 
     def loss_fn(params: Any, batch: Any, key: Any) -> Any:
         logits = jax.vmap(lambda x: jn.mlp_apply(params, x, case.activation))(batch[0])
-        return jnp.mean(loss.library(logits, batch[1]))
+        return jnp.mean(loss.in_jax(logits, batch[1]))
 
     by_hand = jax.tree.map(np.asarray, params), x.T, y.T, sigma, loss
     found = value_and_gradient(*by_hand)

@@ -34,7 +34,7 @@ class Sigma(NamedTuple):
 class Loss(NamedTuple):
     value: Callable[[Any, Any], Any]  # of z_L and y (units, n), for each example
     delta: Callable[[Any, Any], Any]  # its derivative with respect to z_L
-    library: Callable[[Any, Any], Any]  # of logits and y (n, units), the same in JAX
+    in_jax: Callable[[Any, Any], Any]  # of logits and y (n, units), the same in JAX
 
 
 class Rule(NamedTuple):
@@ -65,17 +65,17 @@ LOSSES = {
     "squared error": Loss(
         value=lambda z, y: np.sum((expit(z) - y) ** 2, axis=0) / 2,
         delta=lambda z, y: (expit(z) - y) * expit(z) * (1 - expit(z)),
-        library=lambda logits, y: jnp.sum(optax.l2_loss(jax.nn.sigmoid(logits), y), axis=1),
+        in_jax=lambda logits, y: jnp.sum(optax.l2_loss(jax.nn.sigmoid(logits), y), axis=1),
     ),
     "binary cross-entropy": Loss(
         value=lambda z, y: np.sum(np.logaddexp(0.0, z) - y * z, axis=0),
         delta=lambda z, y: expit(z) - y,
-        library=lambda logits, y: jnp.sum(jn.losses.binary_cross_entropy(logits, y), axis=1),
+        in_jax=lambda logits, y: jnp.sum(jn.losses.binary_cross_entropy(logits, y), axis=1),
     ),
     "softmax cross-entropy": Loss(
         value=lambda z, y: logsumexp(z, axis=0) - np.sum(y * z, axis=0),
         delta=lambda z, y: softmax(z, axis=0) - y,
-        library=lambda logits, y: jn.losses.cross_entropy(logits, jnp.argmax(y, axis=1)),
+        in_jax=lambda logits, y: jn.losses.cross_entropy(logits, jnp.argmax(y, axis=1)),
     ),
 }
 
