@@ -1,7 +1,6 @@
 """What `digits` and `mnist` share: a network, its training, its report, its figures, and scikit-learn beside it."""
 
 import functools
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,6 +13,7 @@ from matplotlib.figure import Figure
 from scipy.stats import sem
 
 import jaxneuro as jn
+from experiments.common import timed
 from experiments.images import Images, augmentation, logits_of
 
 distortion = functools.cache(augmentation)  # one function for equal numbers, so that a second training compiles nothing
@@ -81,8 +81,8 @@ def train(
     init_key, fit_key = jax.random.split(jax.random.key(seed))
     steps = recipe.epochs * -(-len(images.y) // recipe.batch_size)
     rate = optax.cosine_onecycle_schedule(steps, recipe.learning_rate)
-    start = time.perf_counter()
-    params, history = jn.fit(
+    fit = functools.partial(
+        jn.fit,
         jn.losses.classification(network.apply),
         network.init(init_key),
         images,
@@ -94,8 +94,8 @@ def train(
         progress=progress,
         checkpoint=checkpoint,
     )
-    jax.block_until_ready(params)
-    return params, history, time.perf_counter() - start
+    (params, history), seconds = timed(fit)
+    return params, history, seconds
 
 
 def report(network: Network, params: Any, images: Images, seconds: float) -> Report:
@@ -121,9 +121,7 @@ def scikit_learn(train: Images, test: Images, seed: int) -> dict[str, tuple[floa
         "scikit-learn MLP, 100 hidden": MLPClassifier(max_iter=1000, random_state=seed),
         "scikit-learn SVM, RBF, C = 10": SVC(C=10.0),
     }.items():
-        start = time.perf_counter()
-        model.fit(flat(train), train.y)
-        seconds = time.perf_counter() - start
+        _, seconds = timed(functools.partial(model.fit, flat(train), train.y))
         found[name] = float(model.score(flat(test), test.y)), seconds
     return found
 

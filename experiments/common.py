@@ -6,6 +6,7 @@ import os
 import platform
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
@@ -66,6 +67,13 @@ def finish(run: Run, figures: Mapping[str, Figure], numbers: Mapping[str, ArrayL
     record = {"config": run.config, "found": found, "environment": environment()}
     (run.folder / "run.json").write_text(json.dumps(record, indent=2, default=_plain) + "\n")
     print(f"Wrote {', '.join(sorted(p.name for p in run.folder.iterdir()))} to {run.folder}")
+
+
+def timed(call: Callable[[], Any]) -> tuple[Any, float]:
+    """Return the result and the seconds until it was there."""
+    start = time.perf_counter()
+    result = jax.block_until_ready(call())
+    return result, time.perf_counter() - start
 
 
 def environment() -> dict[str, Any]:

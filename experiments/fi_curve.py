@@ -16,8 +16,6 @@ curve lies on its closed form to a relative error near the solver's tolerance. T
 second once it is compiled.
 """
 
-import time
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import diffrax
@@ -27,7 +25,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 import jaxneuro as jn
-from experiments.common import begin, finish, print_failures, print_table, run_script
+from experiments.common import begin, finish, print_failures, print_table, run_script, timed
 
 
 class Curve(NamedTuple):
@@ -118,13 +116,6 @@ def curve(
     steady = min(timed(lambda: jn.sweep(neuron, grid, batch_size=batch_size))[1] for _ in range(repeats))
     nan = np.full(len(currents), np.nan)
     return Curve(currents, rate, count, nan, nan, print_failures(result), first, steady)
-
-
-def timed(call: Callable[[], Any]) -> tuple[Any, float]:
-    """Return the result and the seconds until it was there."""
-    start = time.perf_counter()
-    result = jax.block_until_ready(call())
-    return result, time.perf_counter() - start
 
 
 def lif_intervals(params: Any, current: Any) -> tuple[Any, Any]:

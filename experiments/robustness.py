@@ -19,7 +19,6 @@ pixels that the attributions rank first changes many more decisions than blackin
 more easily than right ones, their margin being smaller.
 """
 
-import time
 from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
@@ -34,7 +33,7 @@ from scipy.stats import sem
 import jaxneuro as jn
 from experiments.attacks import adversarial, attacked, fgsm, pgd, random_signs
 from experiments.attributions import Decisions, decide, draw_attributions, report_decisions
-from experiments.common import BadInput, begin, finish, print_failures, print_table, run_script
+from experiments.common import BadInput, begin, finish, print_failures, print_table, run_script, timed
 from experiments.images import Images, digits, split
 
 BATCH_SIZE, NUM_BATCHES = 128, 11  # whole batches of the 1,437 images: a smaller last one is a second step to compile
@@ -139,12 +138,9 @@ def train(keys: Any, data: Images, hidden: Any, epsilon: float, steps: int, num_
         return params, history.result
 
     ensemble = jax.jit(jax.vmap(one)).lower(keys, data).compile()
-    seconds = []
-    for _ in range(2):
-        begun = time.perf_counter()
-        params, result = jax.block_until_ready(ensemble(keys, data))
-        seconds.append(time.perf_counter() - begun)
-    return params, result, min(seconds)
+    runs = [timed(lambda: ensemble(keys, data)) for _ in range(2)]
+    params, result = runs[0][0]
+    return params, result, min(seconds for _, seconds in runs)
 
 
 def accuracies(params: Any, test: Images, key: Any, epsilons: Any) -> Any:

@@ -15,7 +15,6 @@ What one should see: at Adam's default rate of 1e-3 about half of the 2-4-1 netw
 higher rate most of the slow ones arrive, but the stuck ones remain, and only width removes them.
 """
 
-import time
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -27,7 +26,7 @@ from matplotlib.figure import Figure
 from scipy.stats import binomtest
 
 import jaxneuro as jn
-from experiments.common import BadInput, begin, finish, print_table, run_script
+from experiments.common import BadInput, begin, finish, print_table, run_script, timed
 
 INPUTS = np.array([[0, 0], [0, 1], [1, 0], [1, 1]], np.float32)
 LABELS = np.array([0, 1, 1, 0], np.float32)
@@ -89,7 +88,9 @@ def main(
         raise BadInput("networks, epochs and widths must be >= 1, and learning_rates above 0.")
     run = begin("xor", out, locals())
     keys = jax.random.split(jax.random.key(seed), networks)
-    short, first, seconds = timed(lambda keys: train_all(keys, jnp.asarray(RATE), WIDTH, epochs), keys)
+    train_named = lambda: train_all(keys, jnp.asarray(RATE), WIDTH, epochs)
+    short, first = timed(train_named)  # with compilation
+    seconds = min(timed(train_named)[1] for _ in range(5))
     long = train_all(keys, jnp.asarray(RATE), WIDTH, long_epochs)
     norms = jax.jit(jax.vmap(gradient_norm))(long.params)
     named = success_rate(short.learnt)
@@ -149,16 +150,6 @@ train_all = jax.jit(jax.vmap(train, (0, None, None, None)), static_argnums=(2, 3
 
 def gradient_norm(params: Any) -> Any:
     return optax.tree.norm(jax.grad(loss_fn)(params, (INPUTS, LABELS), None))
-
-
-def timed(fn: Callable, *args: Any, repeats: int = 5) -> tuple[Any, float, float]:
-    """Return the value, the seconds of the first call (with compilation), and the least of the following ones."""
-    seconds, value = [], None
-    for _ in range(1 + repeats):
-        start = time.perf_counter()
-        value = jax.block_until_ready(fn(*args))
-        seconds.append(time.perf_counter() - start)
-    return value, seconds[0], min(seconds[1:])
 
 
 def success_rate(learnt: Any) -> Rate:

@@ -9,7 +9,7 @@ moving its current by 1e-6 changes the reference's own number of spikes.
     python -m experiments.benchmarks.engine            (about half a minute)
 """
 
-import time
+import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -34,17 +34,12 @@ class Row(NamedTuple):
 
 def measure(task: str, fn: Callable, *args: Any, repeats: int = 5) -> tuple[Row, Any]:
     """Compile, call and time `jit(fn)(*args)`."""
-    start = time.perf_counter()
-    compiled = jax.jit(fn).lower(*args).compile()
-    compile_s = time.perf_counter() - start
-    times = []
-    for _ in range(1 + repeats):
-        start = time.perf_counter()
-        out = jax.block_until_ready(compiled(*args))
-        times.append(time.perf_counter() - start)
+    compiled, compile_s = common.timed(lambda: jax.jit(fn).lower(*args).compile())
+    runs = [common.timed(lambda: compiled(*args)) for _ in range(1 + repeats)]
+    times = [seconds for _, seconds in runs]
     row = Row(task, compile_s, times[0], min(times[1:]))
     print(f"{row.task:<58} {row.compile:9.2f} {row.first:9.3f} {row.steady:9.4f}", flush=True)
-    return row, out
+    return row, runs[0][0]
 
 
 def spike_times(i: Any, **settings: Any) -> Any:
@@ -86,11 +81,8 @@ def errors(times: Any, exact: Any, currents: Any) -> dict[str, Any]:
 def eager_call() -> float:
     """Return the time of a second eager call, in s."""
     params = jn.LIF.default_params()
-    times = []
-    for current in (1.0, 2.0, 3.0, 2.5):
-        start = time.perf_counter()
-        jax.block_until_ready(jn.simulate(jn.LIF, params, current, 20.0).spike_times)
-        times.append(time.perf_counter() - start)
+    call = lambda current: jn.simulate(jn.LIF, params, current, 20.0).spike_times
+    times = [common.timed(functools.partial(call, current))[1] for current in (1.0, 2.0, 3.0, 2.5)]
     return min(times[1:])
 
 

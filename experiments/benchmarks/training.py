@@ -10,7 +10,6 @@ blocked, the least of the repeats:
     python -m experiments.benchmarks.training          (about half a minute)
 """
 
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -31,9 +30,7 @@ def in_turns(tasks: dict[str, Callable[[], Any]], repeats: int) -> dict[str, tup
     seconds: dict[str, list[float]] = {name: [] for name in tasks}
     for _ in range(1 + repeats):
         for name, task in tasks.items():
-            start = time.perf_counter()
-            jax.block_until_ready(task())
-            seconds[name].append(time.perf_counter() - start)
+            seconds[name].append(common.timed(task)[1])
     return {name: (times[0], min(times[1:])) for name, times in seconds.items()}
 
 

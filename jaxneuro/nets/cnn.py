@@ -116,14 +116,8 @@ def cnn_apply(
     sigma, x = activation_of(activation), example(x, params)
     for k, (layer, step) in enumerate(zip(params.convs, repeated("pool", pool, len(params.convs)), strict=True)):
         x = max_pool(sigma(convolve(layer, x, f"convolution {k + 1}")), step)
-    x, key = x.reshape(-1), None if key is None else jax.random.split(key)
-    return dense(
-        params.layers,
-        dropout(x, dropout_rate, None if key is None else key[0]),
-        sigma,
-        dropout_rate,
-        None if key is None else key[1],
-    )
+    flat_key, head_key = (None, None) if key is None else jax.random.split(key)
+    return dense(params.layers, dropout(x.reshape(-1), dropout_rate, flat_key), sigma, dropout_rate, head_key)
 
 
 def repeated(name: str, value: Integers, count: int) -> tuple[int, ...]:

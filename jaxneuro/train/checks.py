@@ -8,12 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
+from jaxneuro.train.recipe import traced
 from jaxneuro.train.step import strong
 from jaxneuro.types import Integer
-
-
-def traced(tree: Any) -> bool:
-    return any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(tree))
 
 
 def checked_params(params: Any) -> Any:

@@ -93,17 +93,16 @@ def _run_epoch(recipe: Recipe, given: Given, state: TrainState) -> tuple[TrainSt
         return one_step(recipe, given, carry, batch, jax.random.fold_in(step_key, k))
 
     carry = (state.params, state.opt_state, state.stopped)
-    carry, sums = jax.lax.scan(step, carry, (jnp.arange(steps), order[: steps * b].reshape(steps, b)))
-    good_steps = sums.pop("good")
-    sums = jax.tree.map(lambda x: jnp.sum(x, axis=0) * b, sums)
+    carry, full = jax.lax.scan(step, carry, (jnp.arange(steps), order[: steps * b].reshape(steps, b)))
+    good_steps, rest = full.pop("good"), None
     if n % b:  # the rest of the examples, a smaller batch
-        carry, last = step(carry, (jnp.asarray(steps), order[steps * b :]))
-        good_steps = jnp.append(good_steps, last.pop("good"))
-        sums = jax.tree.map(lambda x, y: x + y * (n % b), sums, last)
+        carry, rest = step(carry, (jnp.asarray(steps), order[steps * b :]))
+        good_steps = jnp.append(good_steps, rest.pop("good"))
     params, opt_state, failed = carry
-    good = jnp.isfinite(sums.pop("objective")) & all_finite(params)
+    means = _means(full, rest, b, n)
+    good = jnp.isfinite(means.pop("objective")) & all_finite(params)
     row = Row(
-        train={name: x / n for name, x in sums.items()},
+        train=means,
         validation={} if given.validation is None else _evaluate(recipe, given, params),
         good=good,
     )
@@ -131,10 +130,15 @@ def _evaluate(recipe: Recipe, given: Given, params: Any) -> dict[str, Array]:
     b = min(recipe.batch_size, n)
     metrics = lambda batch: loss_of(recipe, given, params, batch, None)[1]
     full = jax.tree.map(lambda x: x[: n - n % b].reshape(n // b, b, *x.shape[1:]), data)
-    total = jax.tree.map(lambda x: jnp.sum(x, axis=0) * b, jax.lax.map(metrics, full))
-    if n % b:
-        rest = metrics(jax.tree.map(lambda x: x[n - n % b :], data))
-        total = jax.tree.map(lambda x, y: x + y * (n % b), total, rest)
+    rest = metrics(jax.tree.map(lambda x: x[n - n % b :], data)) if n % b else None
+    return _means(jax.lax.map(metrics, full), rest, b, n)
+
+
+def _means(full: dict[str, Array], rest: dict[str, Array] | None, b: int, n: int) -> dict[str, Array]:
+    """Return the means over n examples, from those over the batches of b and over the rest (None: there is none)."""
+    total = {name: jnp.sum(x, axis=0) * b for name, x in full.items()}
+    if rest is not None:
+        total = {name: x + rest[name] * (n % b) for name, x in total.items()}
     return {name: x / n for name, x in total.items()}
 
 

@@ -12,6 +12,10 @@ import numpy as np
 from jax.core import Tracer
 
 
+def traced(tree: Any) -> bool:
+    return any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(tree))
+
+
 class Same:
     """A function or optimizer, compared as `jit` compares it, but for what libraries make.
 
@@ -112,7 +116,7 @@ def _describe(x: Any, known: dict[int, Any] | None = None) -> Any:
 def _describe_object(x: Any, known: dict[int, Any]) -> Any:
     if isinstance(x, np.ndarray | np.generic):
         return type(x), x.dtype, x.shape, hashlib.sha256(np.ascontiguousarray(x).data).digest()
-    if eqx.is_array(x) and not isinstance(x, Tracer) and x.size <= 1000 and _plain(x):  # a table of a schedule
+    if eqx.is_array(x) and not isinstance(x, Tracer) and _table(x):  # a table of a schedule
         return type(x), x.dtype, x.weak_type, x.shape, np.asarray(x).tobytes()
     if isinstance(x, types.MethodType):
         return type(x), _ById(x.__func__), _ById(x.__self__)
@@ -127,8 +131,8 @@ def _describe_object(x: Any, known: dict[int, Any]) -> Any:
     return type(x), tuple(_describe(part, known) for part in parts)
 
 
-def _plain(x: jax.Array) -> bool:
-    return not jnp.issubdtype(x.dtype, jax.dtypes.extended)
+def _table(x: jax.Array) -> bool:
+    return x.size <= 1000 and not jnp.issubdtype(x.dtype, jax.dtypes.extended)
 
 
 def _parts(x: Any) -> list[Any] | None:
@@ -152,7 +156,7 @@ def _holds_tracer(x: Any, seen: set[int]) -> bool:
     seen.add(id(x))
     parts = _parts(x)
     if parts is None:
-        return any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(x))
+        return traced(x)
     return any(_holds_tracer(part, seen) for part in parts)
 
 

@@ -19,11 +19,10 @@ from jaxneuro.train.checks import (
     checked_optimizer,
     checked_params,
     checked_penalty,
-    traced,
 )
 from jaxneuro.train.epoch import Row, TrainState, scan_epochs, start
 from jaxneuro.train.host import Host, train_on_host
-from jaxneuro.train.recipe import Given, Recipe, Same, Static
+from jaxneuro.train.recipe import Given, Recipe, Same, Static, traced
 from jaxneuro.train.step import whole
 from jaxneuro.types import Array, Float, Integer, IntScalar, KeyLike, ScalarLike
 
