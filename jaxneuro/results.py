@@ -46,6 +46,22 @@ class RESULTS(eqx.Enumeration):
         "Training stopped: the loss or a parameter became NaN or infinite. Try a smaller learning rate, "
         "or clip gradients."
     )
+    no_spikes = (
+        "The neuron does not fire, or stops firing, at this current, so there is no period, rate or interval. Take a current above "
+        "its rheobase (jn.analysis.rheobase), a longer run, or an initial state on the periodic orbit."
+    )
+    not_converged = "Newton's method did not converge. Start nearer to the solution, or check that there is one."
+    no_fixed_point = "There is no fixed point in the box. Widen the box, or take another current."
+    too_many_points = "More points were found than there are slots: those that fit are kept. Pass a larger max_points."
+    left_box = "The branch left its box: what lies inside is kept. Widen the box to follow it further."
+    stalled = (
+        "The continuation stalled: its step fell below the smallest allowed. Is there a kink, a singular point or a "
+        "non-finite value of the vector field here?"
+    )
+    not_bracketed = (
+        "The bracket holds no threshold: the neuron spikes at its lower end already, or not even at its upper end. "
+        "Pass a wider bracket, or a longer run."
+    )
 
 
 # Inside the loop a result is an integer: a position in this tuple, or RUNNING.
@@ -61,6 +77,13 @@ CODES = (
     RESULTS.bad_times,
     RESULTS.bad_state,
     RESULTS.nonfinite_loss,
+    RESULTS.no_spikes,
+    RESULTS.not_converged,
+    RESULTS.no_fixed_point,
+    RESULTS.too_many_points,
+    RESULTS.left_box,
+    RESULTS.stalled,
+    RESULTS.not_bracketed,
 )
 RUNNING = -1
 

@@ -21,6 +21,11 @@ class Case(NamedTuple):
     source: str
 
 
+def spread(model: jn.NeuronModel, **ranges: tuple[float, float]) -> Callable[[np.random.Generator], Params]:
+    """Return a draw of the named parameters, each uniform in its range; the others keep their default."""
+    return lambda rng: model.default_params(**{name: rng.uniform(*ends) for name, ends in ranges.items()})
+
+
 def draw_lif(rng: np.random.Generator) -> Params:
     v_rest = rng.uniform(-75, -60)
     return jn.LIF.default_params(

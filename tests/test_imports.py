@@ -12,7 +12,8 @@ LAYERS = (
     ("types", "numerics", "results", "runtime", "progress"),
     ("model", "stimuli", "spikes", "solvers", "nets", "metrics"),
     ("neurons", "hybrid", "grids", "sweeps", "losses"),
-    ("train",),
+    ("train", "analysis"),
+    ("plotting",),
 )
 
 
@@ -38,7 +39,8 @@ def test_direction_of_imports():
         assert layer(here) >= 0, f"{here} stands in no layer of this test"
         for name in imported(path):
             parts = name.split(".")
-            assert parts[0] not in ("matplotlib", "scipy", "sklearn", "mlxtend", "tyro"), (path, name)
+            assert parts[0] not in ("scipy", "sklearn", "mlxtend", "tyro"), (path, name)
+            assert parts[0] != "matplotlib" or here == "plotting", (path, name)
             assert not (here == "neurons" and parts[0] == "diffrax"), path
             if parts[0] == "jaxneuro" and len(parts) > 1 and parts[1] != here:
                 assert layer(parts[1]) <= layer(here), (path, name)
