@@ -47,7 +47,7 @@ class RESULTS(eqx.Enumeration):
         "or clip gradients."
     )
     no_spikes = (
-        "The neuron does not fire, or stops firing, at this current, so there is no period, rate or interval. Take a current above "
+        "The neuron does not fire, or stops firing, at this current: there is no period. Take a current above "
         "its rheobase (jn.analysis.rheobase), a longer run, or an initial state on the periodic orbit."
     )
     not_converged = "Newton's method did not converge. Start nearer to the solution, or check that there is one."
