@@ -19,6 +19,7 @@ from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
 import jaxneuro as jn
+from jaxneuro.plotting import line_with_spikes as line_with_spikes
 from jaxneuro.results import CODES
 
 
@@ -108,16 +109,6 @@ def print_failures(result: Any) -> int:
         if count:
             print(f"  {count} lanes failed: {sentence}")
     return sum(counts.values())
-
-
-def line_with_spikes(ts: Any, v: Any, spike_times: Any, peak: Any, reset: Any) -> tuple[Any, Any]:
-    """Return a trace to draw: each spike rises to `peak` at its exact time, and a new line begins at `reset`."""
-    ts, spikes = np.asarray(ts, float), np.asarray(spike_times)
-    spikes = spikes[np.isfinite(spikes) & (spikes <= ts[-1])]
-    # A sample at the time of a spike is the state before the jump: it stays left of the peak.
-    at = np.repeat(np.searchsorted(ts, spikes, side="right"), 3)
-    values = np.stack(np.broadcast_arrays(peak, np.nan, reset, spikes)[:3], axis=-1)
-    return np.insert(ts, at, np.repeat(spikes, 3)), np.insert(np.asarray(v, float), at, values.ravel())
 
 
 def _version(package: str) -> str | None:

@@ -39,4 +39,38 @@ def exprel(x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
     return jnp.where(near, series, (jnp.exp(large) - 1.0) / large)
 
 
-__all__ = ["exprel"]
+# B_2k/(2k)! of the series x/(1 - exp(-x)) = 1 + x/2 + sum_k B_2k/(2k)! x^2k, |x| < 2 pi.
+_BERNOULLI = (
+    1 / 12, -1 / 720, 1 / 30240, -1 / 1209600, 1 / 47900160, -691 / 1307674368000, 1 / 74724249600,
+    -3617 / 10670622842880000, 43867 / 5109094217170944000,
+)  # fmt: skip
+
+
+def linoid(x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+    """Return x/(1 - exp(-x)) = 1/exprel(-x), continued by linoid(0) = 1: the rates of Hodgkin & Huxley's m and n.
+
+    As accurate as `exprel`, by the same means; its series has half the terms. Costs one `exp` and one division.
+
+    Args:
+        x: dimensionless argument, any shape, floating.
+
+    Returns:
+        linoid(x), of the shape and dtype of `x`; x for x -> inf, 0 for x -> -inf.
+
+    Differentiability: smooth; linoid'(0) = 1/2, linoid''(0) = 1/6.
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> float(linoid(jnp.array(0.0))), float(jax.grad(linoid)(0.0))
+        (1.0, 0.5)
+    """
+    x = jnp.asarray(x)
+    near = jnp.abs(x) < 0.5
+    small, large = jnp.where(near, x, 0.0), jnp.where(near, 1.0, x)
+    square, series = small * small, jnp.zeros_like(x)
+    for coefficient in reversed(_BERNOULLI[: 9 if x.dtype == jnp.float64 else 5]):
+        series = (series + coefficient) * square
+    return jnp.where(near, 1 + 0.5 * small + series, large / (1 - jnp.exp(-large)))
+
+
+__all__ = ["exprel", "linoid"]

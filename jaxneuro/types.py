@@ -6,6 +6,7 @@ Everything in the library is written for one neuron: a state or a parameter is a
 from typing import Any, NamedTuple, TypeAlias
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
@@ -27,7 +28,17 @@ Params: TypeAlias = Any
 State: TypeAlias = Any
 """A NamedTuple of scalars; `vector_field` and `reset` return the same type."""
 
+
+def checked_key(key: KeyLike) -> Any:
+    """Return `key` as an array, or say that it is no random key."""
+    typed = isinstance(key, jax.Array) and jnp.issubdtype(key.dtype, jax.dtypes.prng_key)
+    raw = isinstance(key, (jax.Array, np.ndarray))
+    if not (typed and key.shape == ()) and not (raw and key.dtype == np.uint32 and key.ndim == 1):
+        raise TypeError(f"key must be one JAX random key, e.g. jax.random.key(0); it is {key!r}.")
+    return key if typed else jnp.asarray(key)
+
+
 __all__ = [
     "Array", "Bool", "BoolScalar", "Float", "Int", "IntScalar", "Integer", "KeyLike", "NamedTuple", "Params",
-    "Scalar", "ScalarLike", "SpikeTimes", "State", "Times",
+    "Scalar", "ScalarLike", "SpikeTimes", "State", "Times", "checked_key",
 ]  # fmt: skip

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 from cases import lif_spike_time
 from helpers import TIGHT
-from hodgkin_huxley import HH
 
 import jaxneuro as jn
 
@@ -76,7 +75,9 @@ def test_hodgkin_huxley_cell():
         ({}, 1e-4, 2000),
         (dict(stepsize_controller=dfx.PIDController(rtol=1e-9, atol=1e-9)), 2e-6, 10_000),
     ):
-        run = lambda i, s=settings: jn.simulate(HH, HH.default_params(), i, 200.0, max_spikes=32, **s)
+        run = lambda i, s=settings: jn.simulate(
+            jn.HodgkinHuxley, jn.HodgkinHuxley.default_params(), i, 200.0, max_spikes=32, **s
+        )
         sol = jax.jit(jax.vmap(run))(current)
         assert sol.num_spikes[:3].tolist() == [1, 2, 3]
         np.testing.assert_allclose(sol.spike_times[3:, 0], [2.493843, 1.900972, 1.270734], atol=tolerance)

@@ -13,9 +13,11 @@ from experiments import (
     fi_curve,
     izhikevich_two_timescales,
     membrane_charging,
+    noisy_rates,
     recorded_cell,
     recording,
     spike_time_gradients,
+    work_precision,
 )
 
 DATA = Path(__file__).parents[1] / "experiments" / "data" / "steps_b6" / "idrest.npz"
@@ -64,6 +66,25 @@ def test_spike_time_gradients(tmp_path):
     np.testing.assert_allclose(threshold, 1 + np.arange(12), rtol=1e-8)
     assert np.max(found.lif.closed_difference) < 1e-8
     assert np.max(found.lif.central_difference) < 1e-6 and np.max(found.izhikevich.central_difference) < 1e-6
+
+
+def test_work_precision(tmp_path):
+    found = work_precision.main(smoke=True, out=str(tmp_path))
+    written(found.folder)
+    assert len(found.rows) == 6 and all(r.wrong == 0 and r.seconds > 0 for r in found.rows)
+    loose, tight, coarse, fine, euler, half = (r.median for r in found.rows)
+    assert tight < loose < 5e-3 and tight < 1e-3
+    assert 3.0 < coarse / fine < 5.0 and 1.6 < euler / half < 2.4  # of second order, and of first
+
+
+def test_noisy_rates(tmp_path):
+    found = noisy_rates.main(smoke=True, out=str(tmp_path))
+    written(found.folder)
+    assert found.failed == 0
+    for rates in (found.lif_current, found.lif_dt, found.eif_current, found.eif_dt):
+        assert np.all(np.abs(rates.rate[0] - rates.reference) < 2.5 * rates.half_width[0] + 0.3)
+    coarse = found.lif_dt.rate[:, -1] / found.lif_dt.reference[-1]
+    assert abs(coarse[0] - 1) < 0.05 and coarse[1] < 0.95  # at dt = 1 ms, with the bridge and without
 
 
 @pytest.fixture(scope="module")

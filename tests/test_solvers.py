@@ -11,7 +11,7 @@ import pytest
 from cases import lif_spike_time
 
 import jaxneuro as jn
-from jaxneuro.solvers import PredictiveController, Unrolled, rough_power
+from jaxneuro.solvers import PredictiveController, RushLarsen, Unrolled, rough_power
 
 # solver, error of the second spike at dt0 = 0.05 and at rtol = atol = 1e-6 (ms; generous by a factor of about 5)
 SOLVERS = {
@@ -23,6 +23,7 @@ SOLVERS = {
     "ImplicitEuler": (dfx.ImplicitEuler(), 2e-1, 2e-1),
     "Kvaerno3": (dfx.Kvaerno3(), 1e-5, 1e-3),
     "Kvaerno5": (dfx.Kvaerno5(), 1e-5, 1e-3),
+    "RushLarsen": (RushLarsen(), 1e-8, 1e-8),  # exact for this neuron
 }
 PARAMS = jn.LIF.default_params(tau_refrac=1.0)
 
@@ -55,7 +56,7 @@ def test_value_and_both_modes(name, constant):
     jax.tree.map(lambda r, e: np.testing.assert_allclose(r[0], e, rtol=30 * error, atol=30 * error), reverse, exact)
 
 
-@pytest.mark.parametrize("name", ["Heun", "Tsit5", "ImplicitEuler", "Kvaerno3"])
+@pytest.mark.parametrize("name", ["Heun", "Tsit5", "ImplicitEuler", "Kvaerno3", "RushLarsen"])
 def test_constant_steps_have_the_derivative_of_their_own_discretisation(name):
     """Spikes and landmarks included: the computed function itself, against central differences of it."""
     solver = SOLVERS[name][0]

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from helpers import TIGHT
+from helpers import TIGHT, central_difference
 
 import jaxneuro as jn
 
@@ -169,3 +169,60 @@ def test_a_stimulus_of_ones_own():
     np.testing.assert_allclose(run(ts, xs), closed(ts, xs), atol=1e-9)
     for a, e in zip(jax.grad(run, argnums=(0, 1))(ts, xs), jax.grad(closed, argnums=(0, 1))(ts, xs), strict=True):
         np.testing.assert_allclose(a, e, rtol=1e-8, atol=1e-9)
+
+
+def test_ou_noise_has_the_law_of_the_process():
+    """Mean, variance and correlation over 4,000 paths, within 4 standard errors; exact also at dt near tau."""
+    paths, tau = 4_000, 5.0
+    for dt, lag in ((0.5, 10), (4.0, 1)):
+        make = lambda key, dt=dt: jn.ou_noise(key, 2.0, 0.5, tau, 40 * dt, dt).values
+        x = np.asarray(jax.jit(jax.vmap(make))(jax.random.split(jax.random.key(3), paths)))
+        assert x.shape == (paths, 41)
+        for k in (0, 1, 40):  # stationary from the start
+            assert abs(x[:, k].mean() - 2.0) < 4 * 0.5 / np.sqrt(paths)
+            assert abs(x[:, k].var() / 0.25 - 1) < 4 * np.sqrt(2 / paths)
+            near = min(k, 40 - lag)
+            correlation = np.corrcoef(x[:, near], x[:, near + lag])[0, 1]
+            assert abs(correlation - np.exp(-lag * dt / tau)) < 4 / np.sqrt(paths)
+        step = x[:, 1:] - 2 - np.exp(-dt / tau) * (x[:, :-1] - 2)  # the innovations: independent, of known size
+        assert abs(step.var() / (0.25 * (1 - np.exp(-2 * dt / tau))) - 1) < 4 * np.sqrt(2 / step.size)
+        assert abs(np.mean(step[:, 1:] * step[:, :-1])) < 4 * step.var() / np.sqrt(step[:, 1:].size)
+
+
+def test_ou_noise_is_a_current():
+    key = jax.random.key(1)
+    current = jn.ou_noise(key, 2.5, 0.5, 5.0, 30.0, 0.7)
+    np.testing.assert_allclose(
+        current.ts, 0.7 * np.arange(44), rtol=1e-12
+    )  # the first sample at or after t1 is the last
+    assert jn.ou_noise(key, 2.5, 0.5, 5.0, 30.0, 0.1).ts.shape == (301,)
+    assert jn.ou_noise(key, jnp.float32(2.5), 0.5, 5.0, 30.0, 0.1).values.dtype == jnp.float32
+    assert np.all(np.asarray(jn.ou_noise(key, 2.5, 0.0, 5.0, 30.0, 0.1).values) == 2.5)
+    np.testing.assert_array_equal(jn.ou_noise(jax.random.PRNGKey(1), 2.5, 0.5, 5.0, 30.0, 0.7).values, current.values)
+    params = jn.LIF.default_params()
+    last = lambda x: jn.simulate(
+        jn.LIF, params, jn.ou_noise(key, x[0], x[1], x[2], 25.0, 1.0), 25.0, max_spikes=4, **TIGHT
+    ).spike_times[1]
+    at = (jnp.asarray(3.5), jnp.asarray(0.5), jnp.asarray(5.0))
+    slopes = jax.jit(jax.grad(last))(at)
+    for actual, expected in zip(slopes, central_difference(last, at, scale=0.1), strict=True):
+        np.testing.assert_allclose(actual, expected, rtol=1e-6)
+    wrong = jax.jit(lambda tau: jn.ou_noise(key, 1.0, 0.5, tau, 5.0, 1.0).valid())
+    assert wrong(5.0) and not wrong(-1.0)  # so that a run with it ends with RESULTS.bad_stimulus
+
+
+def test_ou_noise_refuses():
+    good = dict(key=jax.random.key(0), mean=0.0, std=1.0, tau=5.0, t1=10.0, dt=0.1)
+    for error, message, wrong in (
+        (ValueError, "tau must be > 0 ms", dict(tau=0.0)),
+        (ValueError, "std must be >= 0", dict(std=-1.0)),
+        (ValueError, "dt must be one known, finite number", dict(dt=0.0)),
+        (ValueError, "t1 must be one known, finite number", dict(t1=-1.0)),
+        (ValueError, "mean must be a scalar", dict(mean=jnp.zeros(2))),
+        (TypeError, "key must be one JAX random key", dict(key=0)),
+        (TypeError, "key must be one JAX random key", dict(key=jnp.zeros((2, 2), jnp.uint32))),
+    ):
+        with pytest.raises(error, match=message):
+            jn.ou_noise(**(good | wrong))
+    with pytest.raises(ValueError, match="t1 must be one known"):
+        jax.jit(lambda t1: jn.ou_noise(**(good | dict(t1=t1))).values)(10.0)

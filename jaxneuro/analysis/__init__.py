@@ -1,1 +1,37 @@
 """What one neuron does: f-I curves, thresholds, fixed points, bifurcations, periodic firing, phase response, chaos."""
+
+from jaxneuro.analysis.arclength import Branch as Branch
+from jaxneuro.analysis.arclength import continuation as continuation
+from jaxneuro.analysis.bifurcations import Bifurcation as Bifurcation
+from jaxneuro.analysis.bifurcations import fold_point as fold_point
+from jaxneuro.analysis.bifurcations import hopf_point as hopf_point
+from jaxneuro.analysis.chaos import LyapunovExponent as LyapunovExponent
+from jaxneuro.analysis.chaos import ReturnMapExponent as ReturnMapExponent
+from jaxneuro.analysis.chaos import lyapunov_exponent as lyapunov_exponent
+from jaxneuro.analysis.chaos import return_map_exponent as return_map_exponent
+from jaxneuro.analysis.critical import BIFURCATIONS as BIFURCATIONS
+from jaxneuro.analysis.equilibria import FixedPoints as FixedPoints
+from jaxneuro.analysis.equilibria import fixed_points as fixed_points
+from jaxneuro.analysis.firing import FICurve as FICurve
+from jaxneuro.analysis.firing import fi_curve as fi_curve
+from jaxneuro.analysis.kicks import PerturbedPhaseResponse as PerturbedPhaseResponse
+from jaxneuro.analysis.kicks import perturbed_phase_response as perturbed_phase_response
+from jaxneuro.analysis.limits import StabilityLimit as StabilityLimit
+from jaxneuro.analysis.limits import stability_limit as stability_limit
+from jaxneuro.analysis.linear import FIXED_POINTS as FIXED_POINTS
+from jaxneuro.analysis.linear import Stability as Stability
+from jaxneuro.analysis.linear import jacobian as jacobian
+from jaxneuro.analysis.linear import stability as stability
+from jaxneuro.analysis.periodic import PeriodicOrbit as PeriodicOrbit
+from jaxneuro.analysis.periodic import orbit_samples as orbit_samples
+from jaxneuro.analysis.periodic import periodic_orbit as periodic_orbit
+from jaxneuro.analysis.phases import PhaseResponse as PhaseResponse
+from jaxneuro.analysis.phases import phase_response as phase_response
+from jaxneuro.analysis.planes import Nullclines as Nullclines
+from jaxneuro.analysis.planes import nullclines as nullclines
+from jaxneuro.analysis.rest import resting_state as resting_state
+from jaxneuro.analysis.siegert import siegert_rate as siegert_rate
+from jaxneuro.analysis.thresholds import THRESHOLDS as THRESHOLDS
+from jaxneuro.analysis.thresholds import Threshold as Threshold
+from jaxneuro.analysis.thresholds import pulse_threshold as pulse_threshold
+from jaxneuro.analysis.thresholds import rheobase as rheobase

@@ -3,12 +3,14 @@
 from collections.abc import Callable
 from typing import Any
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jax.core import Tracer
 from jax.flatten_util import ravel_pytree
 
 from jaxneuro.results import RESULTS
+from jaxneuro.types import Array, Float
 
 
 def implicit_root(residual: Callable[[Any, Any], Any], x: Any, theta: Any) -> Any:
@@ -35,23 +37,31 @@ def implicit_root(residual: Callable[[Any, Any], Any], x: Any, theta: Any) -> An
     def flat_residual(flat: Any, theta: Any) -> Any:
         return ravel_pytree(residual(unravel(flat), theta))[0]
 
+    # What the residual closes over becomes an argument: under `jit` the rule runs after the trace that made it has ended.
+    closed, code = eqx.partition(eqx.filter_closure_convert(flat_residual, flat, theta), eqx.is_array)
+
     @jax.custom_jvp
-    def root(theta: Any, flat: Any) -> Any:
-        del theta
+    def root(theta: Any, flat: Any, closed: Any) -> Any:
+        del theta, closed
         return flat
 
     @root.defjvp
     def _(primals: Any, tangents: Any) -> Any:
-        theta, flat = primals
-        flat = root(theta, flat)  # differentiable again, for second derivatives
-        by_x, by_theta = jax.jacrev(flat_residual, argnums=(0, 1))(flat, theta)
+        theta, flat, closed = primals
+        flat = root(theta, flat, closed)  # differentiable again, for second derivatives
+        by_x, by_theta = jax.jacrev(eqx.combine(closed, code), argnums=(0, 1))(flat, theta)
         moved = [
             jnp.reshape(rows, (flat.size, -1)) @ jnp.ravel(dot)
             for rows, dot in zip(jax.tree.leaves(by_theta), jax.tree.leaves(tangents[0]), strict=True)
         ]
-        return flat, -jnp.linalg.solve(by_x, sum(moved, jnp.zeros_like(flat)))
+        return flat, -solve(by_x, sum(moved, jnp.zeros_like(flat)))
 
-    return unravel(root(theta, jax.lax.stop_gradient(flat)))
+    return unravel(root(theta, *jax.lax.stop_gradient((flat, closed))))
+
+
+def solve(matrix: Float[Array, "n n"], right: Float[Array, " n"]) -> Float[Array, " n"]:
+    """Return matrix^-1 right; for one unknown a division, because XLA's multi-output fusion aborts on a batch of 1 x 1 systems."""
+    return right / matrix[0] if right.shape[0] == 1 else jnp.linalg.solve(matrix, right)
 
 
 def raise_eagerly(what: str, result: Any, throw: bool | None) -> None:

@@ -2,3 +2,4 @@
 
 from jaxneuro.grids.simulate import GridSolution as GridSolution
 from jaxneuro.grids.simulate import simulate_grid as simulate_grid
+from jaxneuro.grids.white_noise import simulate_white_noise as simulate_white_noise

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 
 from jaxneuro.hybrid.locate import Ends
 from jaxneuro.hybrid.problem import CLOCK, END, REFRACTORY, Carry, Config, Inputs, Settings, combine_stim, where
-from jaxneuro.hybrid.shadow import contrast_after, shadow_cap
+from jaxneuro.hybrid.shadow import contrast_after, no_contrast, shadow_cap
 from jaxneuro.hybrid.tolerance import same_time
 from jaxneuro.hybrid.turn import Flow, breakpoint_at, rate, step
 from jaxneuro.types import Array, BoolScalar, Int, Scalar, State
@@ -27,7 +27,7 @@ class Tried(NamedTuple):
     mark_kind: Int[Array, ""]
     cut: BoolScalar  # the step ends there
     capped: BoolScalar  # the step is shorter than proposed, for the sake of the derivatives
-    contrast: Scalar  # after the step
+    contrast: Any  # after the step
     room: Scalar  # time to it
     keep: BoolScalar  # error within tolerance
     proposal: Scalar
@@ -56,7 +56,7 @@ def start(config: Config, inputs: Inputs, settings: Settings) -> Carry:
     zero, count = jnp.zeros((), dtype), jnp.zeros((), jnp.int32)
     return Carry(
         t=inputs.t0, t_low=zero, y=inputs.state0, refrac_until=inputs.refrac_until0, refrac_low=zero, proposal=proposal,
-        controller_state=controller_state, contrast=zero + 1, h_locate=zero, h_seen=zero, armed=armed, held=held,
+        controller_state=controller_state, contrast=no_contrast(config, zero), h_locate=zero, h_seen=zero, armed=armed, held=held,
         positions=positions, num_spikes=count, last_spike_row=count - 1, num_steps=count,
         num_rejected=count, result=settings.result0.astype(jnp.int32),
     )  # fmt: skip
@@ -105,7 +105,7 @@ def try_step(config: Config, inputs: Inputs, settings: Settings, carry: Carry) -
     cut = ~(wanted * (1 + 1e-6) < room)
     h = jnp.where(cut, room, wanted)
     if decay is not None:
-        contrast = contrast_after(carry, h, decay)
+        contrast = contrast_after(config, carry, h, decay)
     y1, error, solver_ok = step(config, settings.solver, flow, carry.t, carry.y, h)
     ends = Ends(*guard(config, flow, carry.t, carry.y), *guard(config, flow, carry.t + h, y1), h)
     solver, controller = eqx.combine((settings.solver, settings.controller), (config.solver, config.controller))

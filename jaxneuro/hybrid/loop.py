@@ -41,6 +41,7 @@ class Landing(NamedTuple):
 
     correction: Scalar  # Newton's, from the end of the step to the crossing (where the slope is > 0)
     near: BoolScalar  # close enough for that correction to be accurate
+    arrived: BoolScalar  # the rest of an accelerating upstroke takes no time
     close: Scalar  # what a maximum may rise unseen (a time times the change of slope)
     same: Scalar  # two times closer than this are one
     per_slope: Scalar  # 1/slope at the end of the step, inf where that is not positive
@@ -54,7 +55,10 @@ def landing(config: Config, settings: Settings, now: Carry, tried: Tried) -> Lan
     same = same_time(config, settings, now.t)
     # Newton's correction errs by half the curvature of g times its square.
     bent = jnp.square(correction) * jnp.abs(ends.slope1 - ends.slope0) * per_slope <= 2 * same * tried.h
-    return Landing(correction, (jnp.abs(correction) <= 10 * close) & bent, close, same, per_slope)
+    # An exponential upstroke to a distant cutoff ends with steps that time does not resolve; its rest is shorter than Newton's.
+    instant = (correction >= 0) & (correction <= jnp.maximum(same, ulps(now.t, 64)))
+    arrived = instant & (ends.slope1 >= ends.slope0) & (ends.slope0 > 0)
+    return Landing(correction, (jnp.abs(correction) <= 10 * close) & bent, arrived, close, same, per_slope)
 
 
 def classify(config: Config, now: Carry, tried: Tried, landed: Landing) -> Int[Array, ""]:
@@ -63,11 +67,11 @@ def classify(config: Config, now: Carry, tried: Tried, landed: Landing) -> Int[A
     spike = jnp.where(now.num_spikes >= config.max_spikes, OVERFLOW, SPIKE)
     accepted = jnp.where(tried.cut, tried.mark_kind, FREE)
     peaked = (now.h_seen <= 0) & may_peak_above(tried.ends, landed.close)
-    on_threshold = landed.near | (up & (tried.h <= ulps(now.t, 4)))
+    on_threshold = landed.near | landed.arrived | (up & (tried.h <= ulps(now.t, 4)))
     # At a landmark a crossing that is as good as reached comes first: a run that goes on from there starts on the threshold.
     reached = tried.cut & landed.near & (landed.correction <= landed.same)
     kind = jnp.where(
-        up | (now.h_seen > 0) | reached,
+        up | (now.h_seen > 0) | reached | landed.arrived,
         jnp.where(on_threshold, spike, CROSSED),
         jnp.where(peaked, PEAKED, accepted),
     )
@@ -128,22 +132,28 @@ def follow(
     thrown = (kind == CROSSED) | (kind == PEAKED)
     # The controller sees only steps that reached the end it proposed itself, and those it rejects.
     told = (kind == REJECTED) | ((kind == FREE) & (now.h_seen == 0) & ~tried.capped)
-    length = jnp.where(now.h_seen != 0, jnp.abs(now.h_seen), tried.h)
-    # A step that ended short of a crossing seen before is lengthened by Newton's estimate: one step leads to a spike.
     up = ends.g1 >= 0
-    longer = jnp.where(
-        ends.slope1 > 0, jnp.clip(tried.h + landed.correction, tried.h, length), 0.5 * (tried.h + length)
-    )
+    seen = jnp.where(now.h_seen != 0, jnp.abs(now.h_seen), tried.h)
+    # The crossing lies before the shortest step that ended above the threshold.
+    length = jnp.where((kind == CROSSED) & up, jnp.minimum(seen, tried.h), seen)
+    # A step that ended short of a crossing seen before is lengthened by Newton's estimate, or by half of what is left where
+    # that lies beyond: one step leads to most spikes.
+    newton = tried.h + landed.correction
+    longer = jnp.where((newton >= tried.h) & (newton < length), newton, 0.5 * (tried.h + length))
     h_locate = jnp.where((kind == CROSSED) & ~up, longer, event_time(ends, kind == CROSSED, landed.per_slope))
     h_seen = jnp.where(thrown, jnp.where(kind == CROSSED, length, -length), 0.0)
     # Armed: below threshold, beyond tolerance, since the last spike or the end of refractoriness.
     below = config.model.spike_condition(jax.lax.stop_gradient(y), plain.params) < -landed.same * jnp.abs(ends.slope1)
     anew = (kind == SPIKE) | (kind == REFRACTORY)
     num_spikes = now.num_spikes + (kind == SPIKE)
+    contrast = lambda new, old: jnp.where(kind == FREE, new, jnp.where(kind < FREE, old, 1.0))
+    proposal = jnp.where(told, tried.proposal, now.proposal)
+    # The steps of an exponential upstroke are too small for the time after it.
+    restart = jnp.maximum(1e-3, ulps(now.t, 128)) if config.adaptive else proposal
     return now._replace(
-        proposal=jnp.where(told, tried.proposal, now.proposal),
+        proposal=jnp.where(kind == SPIKE, jnp.maximum(proposal, restart), proposal),
         controller_state=where(told, tried.controller_state, now.controller_state),
-        contrast=jnp.where(kind == FREE, tried.contrast, jnp.where(kind < FREE, now.contrast, 1.0)),
+        contrast=jax.tree.map(contrast, tried.contrast, now.contrast),
         h_locate=h_locate, h_seen=h_seen,
         armed=jnp.where(anew, below, now.armed | ((kind >= FREE) & below)),
         held=(now.held | (kind == SPIKE)) & (kind != REFRACTORY) if config.refractory else now.held,
@@ -165,7 +175,9 @@ def result_after(
     result = jnp.where(kind == OVERFLOW, code(RESULTS.max_spikes_reached), result)
     running = kind != DONE
     if config.adaptive:
-        stuck = running & ~tried.cut & (now.h_seen == 0) & (tried.h <= ulps(now.t, 4))
+        # The end of an exponential upstroke takes less time than `t` resolves: no reason to stop before the threshold.
+        arriving = now.armed & ~now.held & (-tried.ends.g0 <= tried.ends.slope0 * ulps(now.t, 65_536))
+        stuck = running & ~tried.cut & (now.h_seen == 0) & (tried.h <= ulps(now.t, 4)) & ~arriving
         return jnp.where(stuck, code(RESULTS.step_too_small), result).astype(jnp.int32)
     result = jnp.where(running & ~tried.solver_ok, code(RESULTS.solver_failed), result)
     return jnp.where(running & ~finite(tried.y1), code(RESULTS.nonfinite_state), result).astype(jnp.int32)

@@ -3,11 +3,13 @@
 import dataclasses
 from typing import Any, NamedTuple
 
+import diffrax as dfx
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 
 from jaxneuro.model import NeuronModel
+from jaxneuro.solvers import RushLarsen
 from jaxneuro.stimuli import Stimulus
 from jaxneuro.types import Array, BoolScalar, Float, Int, IntScalar, Params, Scalar, State
 
@@ -36,6 +38,11 @@ class Config:
     @property
     def refractory(self) -> bool:
         return self.model.refractory is not None
+
+    @property
+    def stiff(self) -> bool:
+        """Whether the solver follows what decays faster than its step."""
+        return isinstance(self.solver, (dfx.AbstractImplicitSolver, RushLarsen))
 
 
 class Inputs(NamedTuple):
@@ -70,7 +77,7 @@ class Carry(NamedTuple):
     refrac_low: Scalar  # in float32 refractoriness ends at refrac_until + refrac_low
     proposal: Scalar  # of the controller: a length if it is adaptive, else the absolute end of the step
     controller_state: Any
-    contrast: Scalar  # 1 / size of a perturbation of the state: 1 at the start, at landmarks and spikes (see shadow.py)
+    contrast: Any  # 1 / size of a perturbation of the state: 1 at the start, at landmarks and spikes (see shadow.py)
     h_locate: Scalar  # while an event is being located: the step to try next
     h_seen: Scalar  # and the length of the step in which it was seen: > 0 a crossing, < 0 a maximum; 0: no event
     armed: BoolScalar  # below threshold since the last spike

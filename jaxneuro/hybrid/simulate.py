@@ -75,7 +75,7 @@ def simulate(
         max_spikes: slots for spikes. Exactly that many is success; one more ends the run there, and `result` says so.
         saveat: times (n,), not decreasing, in [t0, t1], or a `diffrax.SaveAt` with ts, t0, t1, steps (each accepted step,
             padded to max_steps; the run is done twice). A sample at a spike is the state before the jump.
-        solver: a one-step diffrax solver, explicit or diagonally implicit; None: Tsit5, unrolled.
+        solver: a one-step diffrax solver, explicit or diagonally implicit, or `jn.solvers.RushLarsen`; None: Tsit5, unrolled.
         stepsize_controller: `diffrax.PIDController`, `ConstantStepSize` (with dt0) or `StepTo`; None: predictive control
             with rtol = atol = 1e-7 in float64, 3e-6 in float32.
         dt0: first step, ms; None: chosen.

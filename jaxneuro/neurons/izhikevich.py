@@ -81,3 +81,38 @@ def constraints(params: IzhikevichParams) -> Mapping[str, BoolScalar]:
 Izhikevich = NeuronModel(
     "Izhikevich", default_params, init_state, vector_field, spike_condition, reset, constraints=constraints
 )
+
+
+def izhikevich_regular_spiking(**overrides: ScalarLike) -> IzhikevichParams:
+    """Return the regular spiking (RS) cell of 2003, Fig. 2."""
+    return default_params(**{**dict(a=0.02, b=0.2, c=-65.0, d=8.0), **overrides})
+
+
+def izhikevich_intrinsically_bursting(**overrides: ScalarLike) -> IzhikevichParams:
+    """Return the intrinsically bursting (IB) cell of 2003, Fig. 2."""
+    return default_params(**{**dict(a=0.02, b=0.2, c=-55.0, d=4.0), **overrides})
+
+
+def izhikevich_chattering(**overrides: ScalarLike) -> IzhikevichParams:
+    """Return the chattering (CH) cell of 2003, Fig. 2."""
+    return default_params(**{**dict(a=0.02, b=0.2, c=-50.0, d=2.0), **overrides})
+
+
+def izhikevich_fast_spiking(**overrides: ScalarLike) -> IzhikevichParams:
+    """Return the fast spiking (FS) cell of 2003, Fig. 2."""
+    return default_params(**{**dict(a=0.1, b=0.2, c=-65.0, d=2.0), **overrides})
+
+
+def izhikevich_low_threshold_spiking(**overrides: ScalarLike) -> IzhikevichParams:
+    """Return the low-threshold spiking (LTS) cell of 2003, Fig. 2."""
+    return default_params(**{**dict(a=0.02, b=0.25, c=-65.0, d=2.0), **overrides})
+
+
+def izhikevich_thalamo_cortical(**overrides: ScalarLike) -> IzhikevichParams:
+    """Return the thalamo-cortical (TC) cell of 2003, Fig. 2."""
+    return default_params(**{**dict(a=0.02, b=0.25, c=-65.0, d=0.05), **overrides})
+
+
+def izhikevich_resonator(**overrides: ScalarLike) -> IzhikevichParams:
+    """Return the resonator (RZ) cell of 2003, Fig. 2."""
+    return default_params(**{**dict(a=0.1, b=0.26, c=-65.0, d=2.0), **overrides})

@@ -74,3 +74,12 @@ def constraints(params: LIFParams) -> Mapping[str, BoolScalar]:
 
 
 LIF = NeuronModel("LIF", default_params, init_state, vector_field, spike_condition, reset, refractory, constraints)
+
+
+def lif_cortical(**overrides: ScalarLike) -> LIFParams:
+    """Return a cortical pyramidal cell: tau_m 20 ms, r_m 40 MOhm (0.5 nF, 25 nS), rest -70, threshold -50, reset -55 mV, 2 ms.
+
+    Source: Wang (2002), Neuron 36:955, doi:10.1016/S0896-6273(02)01092-9, Experimental Procedures.
+    """
+    cell = dict(tau_m=20.0, v_rest=-70.0, r_m=40.0, v_thresh=-50.0, v_reset=-55.0, tau_refrac=2.0)
+    return default_params(**{**cell, **overrides})

@@ -4,6 +4,7 @@ from jaxneuro.stimuli.base import Scaled as Scaled
 from jaxneuro.stimuli.base import Stimulus as Stimulus
 from jaxneuro.stimuli.base import Sum as Sum
 from jaxneuro.stimuli.base import as_stimulus as as_stimulus
+from jaxneuro.stimuli.noise import ou_noise as ou_noise
 from jaxneuro.stimuli.waveforms import chirp as chirp
 from jaxneuro.stimuli.waveforms import constant as constant
 from jaxneuro.stimuli.waveforms import pulses as pulses
