@@ -21,8 +21,10 @@ from matplotlib.figure import Figure
 
 import jaxneuro as jn
 from experiments.common import begin, finish, print_table, run_script
-from experiments.hodgkin_huxley_cycles import HH, TIGHT, Cycles, follow, resting, traces
+from experiments.hodgkin_huxley_cycles import HH, TIGHT, Cycles, follow, traces
 from jaxneuro import analysis
+from jaxneuro.neurons.gating import steady
+from jaxneuro.neurons.hodgkin_huxley import HodgkinHuxleyState, rates
 
 # First upward crossing of 0 mV (ms) and steady rate (Hz) from -65 mV: SciPy, DOP853 at 1e-12.
 REFERENCE = {6.5: (2.493843, 55.057), 10.0: (1.900972, 68.3237), 20.0: (1.270734, 86.4701)}
@@ -73,11 +75,12 @@ def main(
         solve = lambda width: analysis.pulse_threshold(HH, params, width, t1=100.0).current
         pulses = np.asarray(jax.jit(jax.vmap(solve))(jnp.asarray(widths)))
     start = jnp.stack(HH.init_state(params))[None]
-    ts, spikes = traces(params, jnp.array([10.0]), start, jnp.array([60.0]))
+    ts, states = traces(params, jnp.array([10.0]), start, jnp.array([60.0]))
+    spikes = ts[0], jax.tree.map(lambda x: x[0], states)
     at_reference = [int(np.flatnonzero(currents == i)[0]) for i in REFERENCE]
     first = np.asarray(first_spikes(params, tuple(REFERENCE)))
     report(fi, at_reference, first, cycles, threshold, limit, np.asarray(widths), pulses)
-    figure = draw(fi, cycles, rest, (ts[0], spikes[0]), float(threshold.current), float(limit.current), widths, pulses)
+    figure = draw(fi, cycles, rest, spikes, float(threshold.current), float(limit.current), widths, pulses)
     numbers = {f"cycles_{k}": x for k, x in cycles._asdict().items()}
     numbers |= {"currents": currents, "rate": fi.rate, "num_spikes": fi.num_spikes, "widths": widths, "pulses": pulses}
     found = dict(rheobase=float(threshold.current), hopf=float(limit.current), folds_of_cycles=list(cycles.folds))
@@ -91,7 +94,9 @@ def rest_curve(params: Any) -> tuple[Any, Any, Any]:
     """Return v, current and stability of rest."""
 
     def point(v: Any) -> tuple[Any, Any]:
-        state, current = resting(params, v)
+        state = HodgkinHuxleyState(v, *map(steady, rates(v, params)))
+        zero = jnp.zeros_like(v)
+        current = -params.cm * HH.vector_field(zero, state, params, zero).v  # the current that holds v
         return current, analysis.stability(HH, params, current, state).stable
 
     v = jnp.linspace(-66.0, -55.0, 200)

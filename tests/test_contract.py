@@ -45,11 +45,20 @@ def test_record(case):
 
 
 @by_name
-def test_jit_vmap_and_eager_agree(case):
+def test_eager_calls_equal_jit_of_vmap_and_trace_once(case):
     params, batched = batch(case, "float64")
     assert bool(jnp.all(batched.result == jn.RESULTS.successful)) and int(jnp.min(batched.num_spikes)) >= 1
+    calls, m = [], case.model
+
+    def counted(t, state, params, current):
+        calls.append(1)
+        return m.vector_field(t, state, params, current)
+
+    model = jn.NeuronModel("counted", m.default_params, m.init_state, counted, m.spike_condition, m.reset, m.refractory)
     for k in range(3):
-        one = simulated(case, jax.tree.map(lambda x, k=k: x[k], params))
+        one = simulated(case._replace(model=model), jax.tree.map(lambda x, k=k: x[k], params))
+        traced = traced if k else len(calls)
+        assert len(calls) == traced > 0
         assert int(one.num_spikes) == int(batched.num_spikes[k])
         # The same to rounding, except where rounding decides about a step of an exponential upstroke: then to the tolerance.
         np.testing.assert_allclose(one.spike_times, batched.spike_times[k], rtol=1e-6)
@@ -78,44 +87,43 @@ def test_float32_stays_float32(case):
     assert np.mean(np.abs(single.num_spikes - double.num_spikes)) <= 0.1
 
 
-@by_name
-def test_derivatives_are_central_differences(case):
-    """Of the last of the first spikes, along a random direction in all parameters and the current, one for each draw."""
+def along_a_direction(case):
+    """Return a function of a draw and s, and the draws: the time of an early spike, all parameters and the current moved by s."""
     params, sol = batch(case, "float64")
     number = min(3, int(jnp.min(sol.num_spikes)))
 
-    def time(q, s=0.0):
+    def time(q, s, **settings):
         p, i = jax.tree.map(lambda x, d: x * (1 + s * d), q["at"], q["along"])
-        run = jn.simulate(case.model, p, i, case.duration, max_spikes=number, stop_after=number, **FINE)
+        run = jn.simulate(
+            case.model, p, i, case.duration, max_spikes=number, stop_after=number, **FINE, **settings
+        )  # fmt: skip
         return run.spike_times[number - 1]
 
     rng = np.random.default_rng(11)
     at = (params, jnp.full(NUMBER, case.current))
-    q = {"at": at, "along": jax.tree.map(lambda x: jnp.asarray(rng.uniform(-1, 1, x.shape)), at)}
-    values, slopes = jax.jit(jax.vmap(lambda q: jax.value_and_grad(lambda s: time(q, s))(0.0)))(q)
-    np.testing.assert_allclose(values, sol.spike_times[:, number - 1], rtol=1e-4)
-    steps = jnp.array([1.0, -1.0, 0.5, -0.5]) * 1e-4
-    t = jax.jit(jax.vmap(jax.vmap(time, (None, 0)), (0, None)))(q, steps)
-    wide, narrow = (t[:, 0] - t[:, 1]) / 2e-4, (t[:, 2] - t[:, 3]) / 1e-4
-    np.testing.assert_allclose(slopes, (4 * narrow - wide) / 3, rtol=1e-6, atol=1e-6 * float(jnp.max(jnp.abs(slopes))))
+    return time, {"at": at, "along": jax.tree.map(lambda x: jnp.asarray(rng.uniform(-1, 1, x.shape)), at)}
 
 
 @by_name
-def test_one_trace_for_any_values(case):
-    calls = []
+def test_derivatives_are_central_differences(case):
+    """One program gives values and derivatives: of the draws, and of the draws moved to both sides."""
+    time, q = along_a_direction(case)
+    forward = lambda q, s: jax.jvp(lambda s: time(q, s, adjoint=dfx.ForwardMode()), (s,), (1.0,))
+    steps = jnp.array([0.0, 1.0, -1.0, 0.5, -0.5]) * 1e-4
+    t, slopes = jax.jit(jax.vmap(jax.vmap(forward, (None, 0)), (0, None)))(q, steps)
+    wide, narrow = (t[:, 1] - t[:, 2]) / 2e-4, (t[:, 3] - t[:, 4]) / 1e-4
+    tolerance = 1e-6 * float(jnp.max(jnp.abs(slopes)))
+    np.testing.assert_allclose(slopes[:, 0], (4 * narrow - wide) / 3, rtol=1e-6, atol=tolerance)
 
-    def counted(t, state, params, current):
-        calls.append(1)
-        return case.model.vector_field(t, state, params, current)
 
-    m = case.model
-    model = jn.NeuronModel("counted", m.default_params, m.init_state, counted, m.spike_condition, m.reset, m.refractory)
-    params = draws(case, 4, seed=10)
-    for k in range(4):
-        p = jax.tree.map(lambda x, k=k: x[k], params)
-        jn.simulate(model, p, case.current * (1 + 0.01 * k), 20.0 + k, max_spikes=32)
-        traced = traced if k else len(calls)
-        assert len(calls) == traced > 0
+@pytest.mark.slow
+@by_name
+def test_reverse_mode_equals_forward_mode(case):
+    """The compile of a reverse pass takes long: here over all models, in test_gradients.py over three."""
+    time, q = along_a_direction(case)
+    reverse = jax.jit(jax.vmap(jax.grad(lambda s, q: time(q, s)), (None, 0)))(0.0, q)
+    forward = lambda q: jax.jvp(lambda s: time(q, s, adjoint=dfx.ForwardMode()), (0.0,), (1.0,))[1]
+    np.testing.assert_allclose(reverse, jax.jit(jax.vmap(forward))(q), rtol=1e-8, atol=1e-10)
 
 
 def test_check_model_says_what_is_wrong():

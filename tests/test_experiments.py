@@ -9,11 +9,13 @@ from helpers import written
 
 import jaxneuro as jn
 from experiments import (
+    chaos_in_adex,
     common,
     fi_curve,
     izhikevich_two_timescales,
     membrane_charging,
     noisy_rates,
+    phase_response,
     recorded_cell,
     recording,
     spike_time_gradients,
@@ -156,3 +158,23 @@ def test_a_line_rises_to_the_peak_and_begins_anew_at_the_reset():
     ts, v = common.line_with_spikes([0.0, 1.0, 2.0], [5.0, 6.0, 1.0], [1.5, np.inf], 30.0, 0.0)
     np.testing.assert_array_equal(ts, [0.0, 1.0, 1.5, 1.5, 1.5, 2.0])
     np.testing.assert_array_equal(v, [5.0, 6.0, 30.0, np.nan, 0.0, 1.0])
+
+
+def test_phase_response(tmp_path):
+    found = phase_response.main(smoke=True, out=str(tmp_path))
+    written(found.folder)
+    lif = found.cells["LIF"]
+    assert lif.kick_error < 1e-6 and lif.closed_error < 1e-7
+    np.testing.assert_allclose(lif.period, 2 + 10 * np.log(3), rtol=1e-9)
+
+
+def test_chaos_in_adex(tmp_path):
+    found = chaos_in_adex.main(smoke=True, out=str(tmp_path))
+    written(found.folder)
+    assert found.w.shape == (32, 40) and np.all(np.isfinite(found.exponent))
+    # One spike in a period before the first doubling, where the exponent is zero, two after it; then chaos.
+    before = found.v_reset < found.doubling - 0.05
+    after = (found.v_reset > found.doubling + 0.1) & (found.v_reset < -48.3)
+    assert -48.76 < found.doubling < -48.73 and abs(found.exponent_there) < 0.05
+    assert np.all(found.spikes_per_period[before] == 1) and np.all(found.spikes_per_period[after] == 2)
+    assert np.all(found.exponent[before | after] < 0) and np.max(found.exponent) > 0.3

@@ -7,14 +7,11 @@ import pytest
 from helpers import assert_close, central_difference
 from planar import Planar
 from scipy.optimize import brentq
+from solved import differentiated
 
 import jaxneuro as jn
 from jaxneuro import neurons
 from jaxneuro.analysis import FIXED_POINTS, fixed_points, nullclines, stability
-
-
-def points_of(model, params, currents, **options):
-    return jax.vmap(lambda i: fixed_points(model, params, i, throw=False, **options))(jnp.asarray(currents))
 
 
 def steady_current(v):
@@ -23,44 +20,48 @@ def steady_current(v):
     return 4 * m * (v - 120) + 8 * w * (v + 84) + 2 * (v + 60)
 
 
-def test_all_points_and_pairs_closer_than_a_sample():
-    p = jn.QIF.default_params(tau_m=10.0, a=0.04, v_rest=-65.0, v_crit=-50.0, r_m=10.0)
-    gaps = 0.225 - np.array([0.225, 0.1, 1e-4, 1e-8, 1e-12, -1e-9, -1.0])  # the currents
-    found = points_of(jn.QIF, p, gaps, max_points=3)
-    half = np.sqrt((0.225 - gaps[:5]) * 10 / 0.04)
+def test_all_points_of_qif_below_its_peak():
+    closed = 0.225  # the current of the fold, at -57.5 mV: r_m I = a (v_crit - v_rest)^2/4
+    gaps = np.array([0.225, 0.1, 1e-4, 1e-8, 1e-12, -1e-9, -1.0, 0.225, 0.225])
+    base = dict(tau_m=10.0, a=0.04, v_rest=-65.0, v_crit=-50.0, r_m=10.0)
+    sets = [base] * 7 + [dict(base, v_peak=-55.0), dict(base, tau_m=-1.0)]
+    stacked = jax.tree.map(lambda *x: jnp.stack(x), *[jn.QIF.default_params(**x) for x in sets])
+    find = jax.jit(jax.vmap(lambda p, i: fixed_points(jn.QIF, p, i, max_points=3, throw=False)))
+    found = find(stacked, jnp.asarray(closed - gaps))
+    half = np.sqrt(gaps[:5] * 10 / 0.04)
+    # Pairs down to 3e-5 mV: the position is known to sqrt(eps) there, as the current is to eps.
     np.testing.assert_allclose(found.states.v[:5, 0], -57.5 - half, rtol=1e-9)
     np.testing.assert_allclose(found.states.v[:5, 1], -57.5 + half, rtol=1e-9)
-    assert found.num_points.tolist() == [2, 2, 2, 2, 2, 0, 0]
-    assert np.isnan(found.states.v[:, 2]).all() and np.isnan(found.states.v[5:]).all()
+    assert np.isnan(found.states.v[:, 2]).all() and np.isnan(found.states.v[5:7]).all()
     assert found.stable[:5].tolist() == [[True, False, False]] * 5
-    none = jn.RESULTS.no_fixed_point
-    assert (found.result == none).tolist() == [False] * 5 + [True] * 2
+    # The unstable point at -50 mV lies beyond a peak at -55 mV: the neuron does not rest there.
+    assert found.num_points[:8].tolist() == [2, 2, 2, 2, 2, 0, 0, 1]
+    assert (found.result == jn.RESULTS.no_fixed_point).tolist() == [False] * 5 + [True] * 2 + [False] * 2
+    assert (found.result == jn.RESULTS.bad_parameters).tolist() == [False] * 8 + [True]
 
 
 def test_morris_lecar_against_brentq_and_the_derivatives():
     p = neurons.morris_lecar_snlc()
-    currents = [0.0, 30.0, 39.963, 60.0]
-    find = jax.jit(jax.vmap(lambda p, i: fixed_points(neurons.MorrisLecar, p, i, max_points=4, throw=False), (None, 0)))
-    found = find(p, jnp.asarray(currents))
+    currents = [0.0, 20.0, 39.9, 60.0]
+
+    def find(args):
+        found = fixed_points(neurons.MorrisLecar, *args, max_points=4, throw=False)
+        saddle = (found.kind == FIXED_POINTS.saddle).astype(float)
+        lead = jnp.where(jnp.isnan(found.eigenvalues[0, 0].real), 0.0, found.eigenvalues[0, 0].real)
+        known = jnp.where(jnp.isnan(found.states.v), 0.0, found.states.v)
+        return jnp.concatenate([known, lead[None], saddle, found.num_points[None].astype(float)])
+
+    value, derivative, difference = differentiated(find, [(p, jnp.asarray(i)) for i in currents], step=3e-4)
     v = np.linspace(-150, 120, 200_001)
     for k, i in enumerate(currents):
         residual = steady_current(v) - i
         left = np.flatnonzero(np.sign(residual[:-1]) != np.sign(residual[1:]))
-        roots = [brentq(lambda v, i=i: steady_current(v) - i, v[j], v[j + 1], xtol=1e-14) for j in left]
-        assert int(found.num_points[k]) == len(roots)
-        # Near the fold the root itself is ill-conditioned: an error of eps in the current is sqrt(eps) there.
-        np.testing.assert_allclose(found.states.v[k, : len(roots)], roots, rtol=1e-7 if i == 39.963 else 1e-11)
-    saddle = found.kind == FIXED_POINTS.saddle
-    assert saddle.tolist() == [[False, True, False, False]] * 3 + [[False] * 4]
-    assert (found.kind == FIXED_POINTS.unstable_focus)[1].tolist() == [False, False, True, False]
-
-    outputs = lambda p, i: (lambda f: (f.states.v[:3], f.states.w[:3], f.eigenvalues[0, 0].real))(
-        fixed_points(neurons.MorrisLecar, p, i, max_points=4, throw=False)
-    )
-    flat = lambda args: jnp.concatenate([jnp.atleast_1d(x) for x in outputs(*args)])
-    at = (p._replace(v_thresh=jnp.asarray(0.0)), jnp.asarray(20.0))
-    derivatives = jax.jit(jax.jacrev(flat))(at)
-    assert_close(derivatives, central_difference(flat, at, scale=0.3), rtol=1e-6, atol=1e-9)
+        roots = [brentq(lambda v, i=i: steady_current(v) - i, v[j], v[j + 1], xtol=1e-13) for j in left]
+        assert value[k, -1] == len(roots)
+        np.testing.assert_allclose(value[k, : len(roots)], roots, rtol=1e-11)
+    assert value[:, 5:9].tolist() == [[0, 1, 0, 0]] * 3 + [[0] * 4]
+    smooth = [0, 1, 3]  # at 39.9, a fold 0.06 away lies within the steps
+    np.testing.assert_allclose(derivative[smooth, :, :5], difference[smooth, :, :5], rtol=1e-6, atol=1e-8)
 
 
 def test_kinds():
@@ -85,35 +86,14 @@ def test_kinds():
     assert points.num_points.tolist() == [1] * 5
 
 
-def test_hodgkin_huxley_rests_where_its_currents_cancel():
-    p = neurons.HodgkinHuxley.default_params()
-    found = points_of(neurons.HodgkinHuxley, p, [0.0, 20.0], max_points=2)
-    assert found.num_points.tolist() == [1, 1]
-    assert float(found.states.v[0, 0]) == pytest.approx(-64.996379, abs=1e-6)  # shared reference
-    for k, i in enumerate((0.0, 20.0)):
-        state = jax.tree.map(lambda x, k=k: x[k, 0], found.states)
-        assert max(map(abs, neurons.HodgkinHuxley.vector_field(jnp.zeros(()), state, p, jnp.asarray(i)))) < 1e-12
-    assert found.stable.tolist() == [[True, False], [False, False]]
-
-
-def test_what_lies_beyond_the_threshold_of_a_reset_is_no_fixed_point():
-    lif = points_of(jn.LIF, jn.LIF.default_params(), [1.0, 1.999, 2.0, 3.0], max_points=1)
-    np.testing.assert_allclose(lif.states.v[:2, 0], [-60.0, -50.01], rtol=1e-12)
-    assert lif.num_points.tolist() == [1, 1, 0, 0] and np.isnan(lif.states.v[2:]).all()
-    p = jn.QIF.default_params(v_rest=-65.0, v_crit=-50.0, v_peak=-55.0)  # the unstable point lies above the peak
-    assert points_of(jn.QIF, p, [0.0], max_points=2).num_points.tolist() == [1]
-
-
 def test_a_box_and_too_few_slots():
-    model, p = neurons.MorrisLecar, neurons.morris_lecar_snlc()
-    state = type(model.init_state(p))
-    box = (state(jnp.asarray(-100.0), jnp.asarray(0.0)), state(jnp.asarray(50.0), jnp.asarray(0.15)))
-    boxed, crowded = (points_of(model, p, [0.0], **o) for o in (dict(box=box), dict(max_points=2)))
-    assert boxed.num_points.tolist() == [2]
-    np.testing.assert_allclose(crowded.states.v[0], boxed.states.v[0, :2], rtol=1e-12)
-    assert bool(crowded.result[0] == jn.RESULTS.too_many_points)
-    bad = jn.QIF.default_params(tau_m=-1.0)
-    assert fixed_points(jn.QIF, bad, 0.0, max_points=3, throw=False).result == jn.RESULTS.bad_parameters
+    model, p = jn.QIF, jn.QIF.default_params(v_rest=-65.0, v_crit=-50.0)
+    boxes = tuple(type(model.init_state(p))(jnp.asarray(ends)) for ends in ([-100.0, -60.0, -55.0], [0.0, 0.0, -52.0]))
+    find = jax.vmap(lambda box: fixed_points(model, p, 0.0, box=box, max_points=1, throw=False))
+    found = find(boxes)
+    np.testing.assert_allclose(found.states.v[:, 0], [-65.0, -50.0, np.nan], rtol=1e-12)
+    assert (found.result == jn.RESULTS.too_many_points).tolist() == [True, False, False]
+    assert (found.result == jn.RESULTS.no_fixed_point).tolist() == [False, False, True]
 
 
 def test_bad_input():
@@ -121,7 +101,7 @@ def test_bad_input():
     with pytest.raises(ValueError, match="max_points must be at least 1"):
         fixed_points(jn.QIF, p, 0.0, max_points=0)
     with pytest.raises(ValueError, match="box must be a pair of states"):
-        fixed_points(jn.QIF, p, 0.0, box=(-80.0, 0.0))  # pyright: ignore[reportArgumentType]
+        fixed_points(jn.QIF, p, 0.0, box=(-80.0, 0.0))
     with pytest.raises(RuntimeError, match="There is no fixed point in the box"):
         fixed_points(jn.QIF, p, 10.0, max_points=3)
     with pytest.raises(ValueError, match="LIF has 1"):
@@ -134,7 +114,7 @@ def test_nullclines():
     found = nullclines(neurons.MorrisLecar, p, 30.0, v)
     x = np.asarray(v)
     m = (1 + np.tanh((x + 1.2) / 18)) / 2
-    np.testing.assert_allclose(found.second.w, (1 + np.tanh((x - 12) / 17.4)) / 2, rtol=1e-12)
+    np.testing.assert_allclose(found.second.w, (1 + np.tanh((x - 12) / 17.4)) / 2, rtol=1e-12, atol=1e-15)
     exact = (30 - 4 * m * (x - 120) - 2 * (x + 60))[1:] / (8 * (x + 84)[1:])
     np.testing.assert_allclose(found.second.v[1:], exact, rtol=1e-10)
     assert not found.solved.v[0] and np.isnan(found.second.v[0]) and found.solved.v[1:].all() and found.solved.w.all()

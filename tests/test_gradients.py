@@ -220,3 +220,17 @@ def test_motion_in_a_straight_line_keeps_the_derivative():
 
     # v = v_rest + r_m slope (t - tau_m) solves the equation exactly; a perturbation of it decays by e^-20.
     np.testing.assert_allclose(jax.grad(final)(jnp.asarray(-75.0)), np.exp(-20.0), atol=1e-5)
+
+
+def test_a_uniform_flow_keeps_the_derivative_in_its_input():
+    """The theta neuron at I = 1 turns uniformly, with no error and no Jacobian, but its sensitivity to I varies on the way."""
+    p = jn.Theta.default_params()
+    current = jnp.array([1.0, 1.0001, 0.9999, 0.98])
+
+    def period(i):
+        t = jn.simulate(jn.Theta, p, i, 50.0, max_spikes=3, stop_after=3).spike_times
+        return t[2] - t[1]
+
+    value, slope = jax.jit(jax.vmap(jax.value_and_grad(period)))(current)
+    np.testing.assert_allclose(value, p.tau_m * np.pi / jnp.sqrt(current), rtol=1e-6)
+    np.testing.assert_allclose(slope, -p.tau_m * np.pi / 2 * current**-1.5, rtol=2e-5)

@@ -1,5 +1,7 @@
 """Periodic firing: closed forms, published rates, multipliers, derivatives, and an orbit that no run would settle on."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -63,7 +65,7 @@ def test_period_and_its_derivatives_have_their_closed_form(case):
     np.testing.assert_allclose(orbit.rate[:9], 1e3 / expected, rtol=1e-9)
     assert_close(fires(gradient), jax.vmap(jax.grad(interval, (0, 1)))(*fires((params, current))), rtol=1e-7, atol=1e-9)
     assert np.all(succeeded(orbit)[:9]) and np.all(orbit.stable[:9])
-    assert np.max(np.abs(orbit.multipliers[:9])) < 1e-20  # a reset that leaves nothing of what was before
+    assert np.max(np.abs(orbit.multipliers[:9])) < 1e-15  # a reset that leaves nothing of what was before
 
     assert (orbit.result == jn.RESULTS.no_spikes)[9] and not orbit.stable[9]
     assert orbit.period[9] == jnp.inf and orbit.rate[9] == 0
@@ -163,7 +165,7 @@ def test_burst_and_samples():
     first, last = (jax.tree.map(lambda x, k=k: x[k], samples.states) for k in (0, -1))
     assert_close(first, orbit.state, rtol=1e-12)
     assert_close(jn.Izhikevich.reset(last, params), orbit.state, rtol=1e-5, atol=1e-6)
-    np.testing.assert_allclose([samples.ts[0], samples.ts[-1], last.v], [0.0, orbit.period, 30.0], rtol=1e-5)
+    np.testing.assert_allclose([samples.ts[0], samples.ts[-1], last.v], [0.0, float(orbit.period), 30.0], rtol=1e-5)
 
 
 def test_single_precision():
@@ -175,16 +177,18 @@ def test_single_precision():
 
 def test_bad_input():
     lif = jn.LIF.default_params()
-    for options, error, message in (
+    wrong: Any = (
         (dict(spikes_per_period=0), ValueError, "spikes_per_period must be at least 1"),
         (dict(settle=0), ValueError, "settle must be at least 1"),
         (dict(tolerance=1e-3), TypeError, "Unknown option 'tolerance'; runs take solver"),
         (dict(state0=(1.0,)), ValueError, "state0 must be a LIFState"),
-    ):
+    )
+    for options, error, message in wrong:
         with pytest.raises(error, match=message):
             periodic_orbit(jn.LIF, lif, 3.0, **options)
+    stimulus: Any = jn.sine(1.0, 10.0)
     with pytest.raises(TypeError):
-        periodic_orbit(jn.LIF, lif, jn.sine(1.0, 10.0))
+        periodic_orbit(jn.LIF, lif, stimulus)
     with pytest.raises(RuntimeError, match="does not fire"):
         periodic_orbit(jn.LIF, lif, 1.0)
     silent = periodic_orbit(jn.LIF, lif, 1.0, throw=False)

@@ -92,7 +92,7 @@ def test_pulse_threshold_of_qif_is_where_the_pulse_ends_at_the_saddle():
 SCIPY = {
     jn.Izhikevich: (
         2.710326328945264,
-        dict(a=13.086949381069246, b=-55.12831981888862, k2=-2900.0620544783565, k1=48.554801438149724, k0=-0.809229718073282,
+        dict(a=13.086949381069246, b=-55.12831981888862, k2=-2900.0592443195746, k1=48.55373299998785, k0=-0.8092288817454218,
              tau_a=0.2617389876191645, tau_b=-0.26173898760399145, c=0.0, d=0.0, v_peak=0.0),
     ),
     jn.AdEx: (
@@ -155,7 +155,7 @@ def test_fi_curve_of_lif():
 
 def test_fi_curve_says_what_failed():
     params = jn.LIF.default_params()
-    with pytest.raises(RuntimeError, match=r"fi_curve\(LIF\) at current 3: More spikes than max_spikes"):
+    with pytest.raises(RuntimeError, match=r"fi_curve\(LIF\) at currents\[1\]: More spikes than max_spikes"):
         fi_curve(jn.LIF, params, [1.0, 3.0], 600.0, max_spikes=5)
     found = fi_curve(jn.LIF, params, [1.0, 3.0], 600.0, max_spikes=5, throw=False)
     assert (found.result == jn.RESULTS.successful).tolist() == [True, False]
@@ -200,7 +200,7 @@ def test_what_has_no_threshold():
 
     (current, found), slopes = jax.jit(jax.vmap(jax.value_and_grad(least, has_aux=True)))(stacked, low, high)
     for k, result in enumerate(expected):
-        assert bool(found.result[k] == result), (k, jn.RESULTS[found.result[k]])
+        assert bool((found.result == result)[k]), k
     assert np.isnan(current).tolist() == [True] * 5 + [False]
     assert float(slopes.v_thresh[5]) == pytest.approx(0.1)
     assert all(bool(jnp.all(x[:5] == 0)) for x in jax.tree.leaves(slopes))  # no NaN without a reason

@@ -86,15 +86,14 @@ def critical_point(
         return jnp.where(is_hopf, hopf, fold)
 
     frozen, guess = jax.lax.stop_gradient((theta, guess))
-    matrix = singular(guess, frozen)
-    border = jax.lax.stop_gradient(least_singular(matrix))
+    border = jax.lax.stop_gradient(least_singular(singular(guess, frozen)))
 
     def residual(u: Array, theta: Any) -> Array:
         last = jnp.where(is_fold | is_hopf, bordered(singular(u, theta), border), guard(u[:-1], theta))
         return jnp.append(field(u[:-1], u[-1], theta), last)
 
     distance = jnp.sum(jnp.abs(jax.grad(guard)(guess[:-1], frozen)) * size)
-    last = jnp.where(is_fold | is_hopf, jnp.linalg.norm(matrix), distance)
+    last = jnp.where(is_fold | is_hopf, jnp.linalg.norm(units.equations / size), distance)
     u, converged = newton(
         lambda u: residual(u, frozen), guess, Units(units.unknowns, jnp.append(units.equations, last))
     )

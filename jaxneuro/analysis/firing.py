@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+from jax.core import Tracer
 
 from jaxneuro import spikes
 from jaxneuro.analysis.implicit import raise_eagerly
@@ -80,10 +81,10 @@ def fi_curve(
     options = {"max_spikes": prepare.positive("max_spikes", max_spikes), **run_options(dtype, options)}
     found = _fi_curve(model, params, currents, t1, transient, state0, options)
     failed = found.result != RESULTS.successful
-    if currents.size and not isinstance(failed, jax.core.Tracer):
-        worst = jax.tree.map(lambda x: x[jnp.argmax(failed)], found.result)
-        at = float(currents[jnp.argmax(failed)])
-        raise_eagerly(f"fi_curve({model.name}) at current {at:.6g}", worst, throw)
+    if currents.size and not isinstance(failed, Tracer):
+        first = int(jnp.argmax(failed))
+        result = jax.tree.map(lambda x: x[first], found.result)
+        raise_eagerly(f"fi_curve({model.name}) at currents[{first}]", result, throw)
     return found
 
 

@@ -60,7 +60,7 @@ def implicit_root(residual: Callable[[Any, Any], Any], x: Any, theta: Any) -> An
 
 
 def solve(matrix: Float[Array, "n n"], right: Float[Array, " n"]) -> Float[Array, " n"]:
-    """Return matrix^-1 right; for one unknown a division, because XLA's multi-output fusion aborts on a batch of 1 x 1 systems."""
+    """Return matrix^-1 right; one unknown by division, since XLA's multi-output fusion aborts on a batch of 1 x 1 systems."""
     return right / matrix[0] if right.shape[0] == 1 else jnp.linalg.solve(matrix, right)
 
 

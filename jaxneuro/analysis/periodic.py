@@ -78,7 +78,7 @@ def periodic_orbit(
         RuntimeError: no orbit was found (see `throw`).
 
     Differentiable: period, rate and state in params and current, by the implicit function theorem, whatever Newton's
-        path; derivative 0 where no orbit was found. Multipliers and jacobian carry no derivative.
+        path, to second order; derivative 0 where no orbit was found. Multipliers and jacobian carry no derivative.
 
     Source: Guckenheimer & Holmes (1983), Nonlinear Oscillations, Dynamical Systems, and Bifurcations of Vector Fields,
         section 1.5, doi:10.1007/978-1-4612-1140-2 (return map, multipliers); through resets, Touboul & Brette (2008),
@@ -166,7 +166,7 @@ def orbit_samples(
         >>> params = jn.LIF.default_params()
         >>> samples = orbit_samples(jn.LIF, params, 3.0, periodic_orbit(jn.LIF, params, 3.0), 3)
         >>> [round(float(v), 2) for v in samples.states.v]
-        [-70.0, -56.78, -50.0]
+        [-70.0, -59.14, -50.0]
     """
     dtype = prepare.float_dtype(params)
     if prepare.positive("num_samples", num_samples) < 2:

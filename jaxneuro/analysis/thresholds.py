@@ -12,9 +12,10 @@ from jaxneuro.analysis.limits import stability_limit
 from jaxneuro.analysis.onset import Onset, default_bracket, first_to_spike, root_of
 from jaxneuro.analysis.rest import resting_state
 from jaxneuro.hybrid import prepare
+from jaxneuro.hybrid.problem import where
 from jaxneuro.model import NeuronModel, valid_params
 from jaxneuro.results import RESULTS
-from jaxneuro.types import Params, Scalar, ScalarLike, State
+from jaxneuro.types import BoolScalar, Params, Scalar, ScalarLike, State
 
 
 class THRESHOLDS(eqx.Enumeration):
@@ -148,20 +149,20 @@ def _bracket(bracket: Any, dtype: Any) -> Any:
 @eqx.filter_jit
 def _rheobase(model: NeuronModel, params: Params, bracket: Any, t1: Scalar, state0: Any) -> Threshold:
     onset, current, time, result = _search(model, params, jnp.full_like(t1, jnp.inf), bracket, t1, state0)
-    limit = stability_limit(model, params, throw=False)
+    ok = result == RESULTS.successful
+    limit = stability_limit(model, _usable(model, params, ok), throw=False)
     plain = jax.lax.stop_gradient
     close = 10 * jnp.finfo(t1.dtype).eps ** 0.6  # 4e-9; 7e-4 in float32
     gap = plain(onset.current - limit.current) / jnp.abs(plain(limit.current))
     slow = onset.time > t1 * (1 - close)
     lost = (limit.result == RESULTS.successful) & (gap > -close) & (slow | (gap < close))
-    ok = result == RESULTS.successful
     result = RESULTS.where(ok & slow & ~lost, RESULTS.not_converged, result)
-    where, kinds = THRESHOLDS.where, THRESHOLDS
+    choose, kinds = THRESHOLDS.where, THRESHOLDS
     fold, hopf = limit.kind == BIFURCATIONS.fold, limit.kind == BIFURCATIONS.hopf
-    limit_kind = where(fold, kinds.fold, where(hopf, kinds.hopf, kinds.rest_at_threshold))
+    limit_kind = choose(fold, kinds.fold, choose(hopf, kinds.hopf, kinds.rest_at_threshold))
     current = jnp.where(lost, limit.current, current)
     time = jnp.where(lost, jnp.inf, time)
-    return _threshold(current, where(lost, limit_kind, _kind(onset)), time, result)
+    return _threshold(current, choose(lost, limit_kind, _kind(onset)), time, result)
 
 
 @eqx.filter_jit
@@ -172,6 +173,12 @@ def _pulse_threshold(
     good = (width > 0) & jnp.isfinite(width)
     result = RESULTS.where(good, result, RESULTS.bad_stimulus)
     return _threshold(current, _kind(onset), time, result)
+
+
+def _usable(model: NeuronModel, params: Params, ok: BoolScalar) -> Params:
+    """Return the parameters, where they are of no use the default ones: a lane that failed has a derivative of 0, not NaN."""
+    default = jax.tree.map(lambda x, p: jnp.asarray(x, jnp.result_type(p)), model.default_params(), params)
+    return where(ok, params, default)
 
 
 def _threshold(current: Scalar, kind: Any, time: Scalar, result: Any) -> Threshold:
@@ -192,6 +199,7 @@ def _search(
     """Return what was found, and from it the current and the time of the spike, differentiable."""
     params = jax.tree.map(lambda x: jnp.asarray(x, t1.dtype), params)
     valid = valid_params(model, params)
+    params = _usable(model, params, valid)
     rest, found = resting_state(model, params)
     if state0 is not None:
         rest, found = prepare.initial_state(model, params, state0, t1.dtype), jnp.asarray(True)

@@ -56,8 +56,7 @@ def landing(config: Config, settings: Settings, now: Carry, tried: Tried) -> Lan
     # Newton's correction errs by half the curvature of g times its square.
     bent = jnp.square(correction) * jnp.abs(ends.slope1 - ends.slope0) * per_slope <= 2 * same * tried.h
     # An exponential upstroke to a distant cutoff ends with steps that time does not resolve; its rest is shorter than Newton's.
-    instant = (correction >= 0) & (correction <= jnp.maximum(same, ulps(now.t, 64)))
-    arrived = instant & (ends.slope1 >= ends.slope0) & (ends.slope0 > 0)
+    arrived = (correction >= 0) & (correction <= same) & (ends.slope1 >= ends.slope0) & (ends.slope0 > 0)
     return Landing(correction, (jnp.abs(correction) <= 10 * close) & bent, arrived, close, same, per_slope)
 
 
@@ -143,7 +142,7 @@ def follow(
     h_locate = jnp.where((kind == CROSSED) & ~up, longer, event_time(ends, kind == CROSSED, landed.per_slope))
     h_seen = jnp.where(thrown, jnp.where(kind == CROSSED, length, -length), 0.0)
     # Armed: below threshold, beyond tolerance, since the last spike or the end of refractoriness.
-    below = config.model.spike_condition(jax.lax.stop_gradient(y), plain.params) < -landed.same * jnp.abs(ends.slope1)
+    below = config.model.spike_condition(jax.lax.stop_gradient(y), plain.params) < -2 * landed.same * jnp.abs(ends.slope1)
     anew = (kind == SPIKE) | (kind == REFRACTORY)
     num_spikes = now.num_spikes + (kind == SPIKE)
     contrast = lambda new, old: jnp.where(kind == FREE, new, jnp.where(kind < FREE, old, 1.0))

@@ -11,7 +11,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 
-from jaxneuro.hybrid.problem import Carry, Config, Settings
+from jaxneuro.hybrid.problem import Carry, Config, Settings, combine_stim
 from jaxneuro.hybrid.tolerance import tolerance
 from jaxneuro.hybrid.turn import Flow, rate
 from jaxneuro.solvers import rough_power
@@ -53,7 +53,32 @@ def shadow_cap(config: Config, settings: Settings, flow: Flow, carry: Carry, wan
         fastest = jnp.where(faster, rate_i, fastest)
     z = rough_power(allowed * carry.contrast, 1 / (order + 1))
     h = jnp.where(wanted * fastest > z, z / jnp.where(fastest > 0, fastest, 1.0), wanted)
-    return h, decay
+    return _cap_of_input(config, flow, carry, bends, h, rough_power(allowed, 1 / (order + 1))), decay
+
+
+def _cap_of_input(config: Config, flow: Flow, carry: Carry, bends: list[Scalar], wanted: Scalar, z: Scalar) -> Scalar:
+    """Return the step, shortened to what a relative change of the input, which is the current at each instant, survives.
+
+    Where the input is added to the equation, as most often, it acts alike everywhere, and nothing is to be done. But the
+    theta neuron at I = 1 turns uniformly, without any error and with J = 0, while its sensitivity to I, 1 + cos theta, varies.
+    """
+    piece = combine_stim(config, flow.stim).piece(flow.positions)
+    value = jax.tree.map(lambda x: jnp.asarray(x, config.dtype), piece.value(carry.t, ()))
+
+    def force(y: State) -> State:
+        return jax.jvp(lambda i: config.model.vector_field(carry.t, y, flow.params, i), (value,), (value,))[1]
+
+    flowing = lambda y: rate(config, flow, carry.t, y)
+    changing = lambda y: jax.jvp(force, (y,), (flowing(y),))[1]
+    velocity = flowing(carry.y)
+    first, second = jax.jvp(changing, (carry.y,), (velocity,))
+    for f, once, twice, bend in zip(*map(jax.tree.leaves, (velocity, first, second)), bends, strict=True):
+        f, once, twice = jnp.abs(f), jnp.abs(once), jnp.abs(twice)
+        # wanted * rate > z, where the rate is the larger of once/f and sqrt(twice/f)
+        fast = (wanted * once > z * f) | (wanted * wanted * twice > z * z * f)
+        slower = z * jnp.minimum(f / once, jnp.sqrt(f / twice))  # inf where a change is zero
+        wanted = jnp.where(fast & (bend * bend < jnp.maximum(once * once, twice * f)), slower, wanted)
+    return wanted
 
 
 def _cap_of_each(columns: Any, bends: Any, carry: Carry, wanted: Scalar, allowed_z: Callable) -> tuple[Scalar, Any]:
