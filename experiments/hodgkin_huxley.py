@@ -99,7 +99,7 @@ def rest_curve(params: Any) -> tuple[Any, Any, Any]:
         current = -params.cm * HH.vector_field(zero, state, params, zero).v  # the current that holds v
         return current, analysis.stability(HH, params, current, state).stable
 
-    v = jnp.linspace(-66.0, -55.0, 200)
+    v = jnp.linspace(-66.0, -55.0, 2000)
     return (v, *jax.vmap(point)(v))
 
 
@@ -149,7 +149,7 @@ def draw(
     draw_band(zoom_ax, cycles, rest)
     zoom_ax.axvspan(np.min(cycles.folds, initial=hopf), hopf, color="0.9", zorder=0, label="rest or firing")
     zoom_ax.set(title="The bistable band", xlim=(5.8, 10.4), ylim=(-80, 50))
-    zoom_ax.legend(loc="upper right", fontsize=8)
+    zoom_ax.legend(loc="center right", fontsize=8)
     for stable, style in ((True, "-"), (False, "--")):
         chosen = np.where((cycles.multiplier < 1) == stable, 1e3 / cycles.period, np.nan)
         fi_ax.plot(

@@ -66,7 +66,7 @@ def follow(params: Any, top_current: float) -> Cycles:
             folds.append(points[-1].z[-1] * UNITS[-1])
         points.append(found)
         step = min(1.4 * step, 0.25)
-        if np.ptp(found.z[:-2:4]) * UNITS[0] < 2.0:  # mV: it shrinks to the Hopf point
+        if np.ptp(found.z[:-2:4]) * UNITS[0] < 1.0:  # mV: it shrinks to the Hopf point
             break
     z, _, multiplier = (np.array(x) for x in zip(*points, strict=True))
     state, period, current = z[:, :4] * UNITS[:4], z[:, -2] * UNITS[-2], z[:, -1] * UNITS[-1]
@@ -81,7 +81,7 @@ def stable_cycle(params: Any, current: float) -> Any:
     lane = lambda x: jnp.asarray(x)[None]
     states = traces(params, lane(current), lane(jnp.stack(sol.final_state)), lane(period))[1]
     pieces = np.stack([np.asarray(x)[0, :: 400 // PIECES] for x in states], axis=1)
-    return np.append(pieces.ravel(), [period, current]) / UNITS
+    return np.array([*pieces.ravel(), float(period), current]) / UNITS
 
 
 def shooting(params: Any) -> Callable[[Any, Any], tuple[Any, Any, Any]]:

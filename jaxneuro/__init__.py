@@ -1,5 +1,6 @@
 """Neuron models in JAX with exact spike times and exact derivatives, and networks that learn."""
 
+from jaxneuro import analysis as analysis
 from jaxneuro import losses as losses
 from jaxneuro import metrics as metrics
 from jaxneuro import neurons as neurons

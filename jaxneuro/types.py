@@ -32,7 +32,7 @@ State: TypeAlias = Any
 def checked_key(key: KeyLike) -> Any:
     """Return `key` as an array, or say that it is no random key."""
     typed = isinstance(key, jax.Array) and jnp.issubdtype(key.dtype, jax.dtypes.prng_key)
-    raw = isinstance(key, (jax.Array, np.ndarray))
+    raw = isinstance(key, jax.Array | np.ndarray)
     if not (typed and key.shape == ()) and not (raw and key.dtype == np.uint32 and key.ndim == 1):
         raise TypeError(f"key must be one JAX random key, e.g. jax.random.key(0); it is {key!r}.")
     return key if typed else jnp.asarray(key)

@@ -113,6 +113,7 @@ def test_exponents_of_lif():
     assert return_map_exponent(jn.LIF, lif, 3.0, num_spikes=5, transient=2).exponent == -jnp.inf
 
 
+@pytest.mark.slow
 def test_exponent_is_the_log_of_the_multiplier():
     """AdEx of period 1, near its doubling, and in chaos, where the exponent is positive."""
     v_reset = jnp.array([-49.0, -48.8, -47.9])

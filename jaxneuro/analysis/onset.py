@@ -116,7 +116,8 @@ def first_to_spike(
         result = RESULTS.where(bracketed, RESULTS.successful, RESULTS.not_bracketed)
         result = RESULTS.where(jnp.any(failed), at_fault, result)
         # Once found, the ends are what they were: with no current left between them, the runs may differ by rounding.
-        narrowed = Search(*pick(first - 1, (currents,)), *pick(first, (currents, times, states)), result)
+        high, time, state = pick(first, (currents, times, states))
+        narrowed = Search(pick(first - 1, currents), high, time, state, result)
         keep = (number > 0) & ((search.result != RESULTS.successful) | ~bracketed | jnp.any(failed))
         return _choose(keep, search, narrowed), None
 
@@ -127,7 +128,8 @@ def first_to_spike(
 
 
 def _choose(keep: BoolScalar, a: Search, b: Search) -> Search:
-    return Search(*where(keep, a[:4], b[:4]), RESULTS.where(keep, a.result, b.result))
+    chosen = where(keep, a._replace(result=None), b._replace(result=None))
+    return chosen._replace(result=RESULTS.where(keep, a.result, b.result))
 
 
 def _how(model: NeuronModel, params: Params, rest: State, width: Scalar, search: Search) -> Onset:

@@ -66,14 +66,6 @@ def checked_number(name: str, value: Any, most: int | None = None) -> int:
     return int(value)
 
 
-def checked_key(key: Any) -> Any:
-    typed = isinstance(key, jax.Array) and jnp.issubdtype(key.dtype, jax.dtypes.prng_key)
-    raw = eqx.is_array(key) or isinstance(key, np.ndarray)
-    if not (typed and key.shape == ()) and not (raw and key.dtype == np.uint32 and key.ndim == 1):
-        raise TypeError(f"key must be one JAX random key, e.g. jax.random.key(0); it is {key!r}.")
-    return key if typed else jnp.asarray(key)
-
-
 def checked_penalty(name: str, weight: Any) -> Any:
     """Return the weight of a penalty as an array, None for the number 0."""
     if isinstance(weight, int | float) and weight == 0:

@@ -14,7 +14,6 @@ from jaxneuro.results import RESULTS, code, from_code
 from jaxneuro.train.checks import (
     checked_data,
     checked_function,
-    checked_key,
     checked_number,
     checked_optimizer,
     checked_params,
@@ -24,7 +23,7 @@ from jaxneuro.train.epoch import Row, TrainState, scan_epochs, start
 from jaxneuro.train.host import Host, train_on_host
 from jaxneuro.train.recipe import Given, Recipe, Same, Static, traced
 from jaxneuro.train.step import whole
-from jaxneuro.types import Array, Float, Integer, IntScalar, KeyLike, ScalarLike
+from jaxneuro.types import Array, Float, Integer, IntScalar, KeyLike, ScalarLike, checked_key
 
 
 class History(NamedTuple):
