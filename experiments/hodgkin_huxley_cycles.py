@@ -19,25 +19,24 @@ import numpy as np
 from scipy.optimize import brentq
 
 import jaxneuro as jn
-from jaxneuro.neurons.hodgkin_huxley import HodgkinHuxleyState
+from jaxneuro.neurons.gating import steady
+from jaxneuro.neurons.hodgkin_huxley import HodgkinHuxleyState, rates
 
 HH = jn.HodgkinHuxley
-PIECES = 8
+PIECES, SAMPLES = 8, 240
 TIGHT = diffrax.PIDController(rtol=1e-10, atol=1e-10)
 # Units along the branch: of (v, m, h, n) of each piece, of the period (ms) and of the current (uA/cm2).
 UNITS = np.append(np.tile(np.sqrt(PIECES) * np.array([50.0, 1.0, 1.0, 1.0]), PIECES), [10.0, 5.0])
 
 
 class Cycles(NamedTuple):
-    """The branch of periodic orbits, from strong currents to the Hopf point; arrays over its points."""
+    """The branch of periodic orbits from the Hopf point to strong currents; arrays over its points."""
 
     current: Any  # uA/cm2
-    state: Any  # (points, 4): v, m, h, n somewhere on the orbit
+    states: Any  # (points, PIECES, 4): v, m, h, n at the start of each piece
     period: Any  # ms
     multiplier: Any  # largest modulus of the three that are not trivial
-    highest: Any  # of v on the orbit, mV
-    lowest: Any
-    folds: Any  # currents of the folds of cycles
+    folds: Any  # currents of the folds of cycles, in the order of the branch
 
 
 class Point(NamedTuple):
@@ -48,13 +47,19 @@ class Point(NamedTuple):
     multiplier: float
 
 
-def follow(params: Any, top_current: float) -> Cycles:
-    """Follow the cycles from the stable one at `top_current` through every fold to the Hopf point."""
+def rest_at(params: Any, v: Any) -> tuple[Any, Any]:
+    """Return the state with its gates steady at v, and the current that holds it there."""
+    state, zero = HodgkinHuxleyState(v, *map(steady, rates(v, params))), jnp.zeros_like(v)
+    return state, -params.cm * HH.vector_field(zero, state, params, zero).v
+
+
+def follow(params: Any, top_current: float) -> tuple[Cycles, tuple[float, float]]:
+    """Follow the cycles from the Hopf point up to `top_current`; return them, and v and current of the Hopf point."""
     evaluate = shooting(params)
-    z = stable_cycle(params, top_current)
-    first = correct(evaluate, z, z, np.append(np.zeros(z.size - 1), -1.0))
-    assert first is not None, "there is no stable cycle at top_current"
-    points, folds, step = [first], [], 0.1
+    hopf, start, tangent = small_cycle(params)
+    first = correct(evaluate, start, start, tangent)
+    assert first is not None, "no cycles begin at the Hopf point"
+    points, folds, step = [first], [], 0.02
     for _ in range(600):
         last = points[-1]
         found = correct(evaluate, last.z, last.z + step * last.tangent, last.tangent)
@@ -66,37 +71,52 @@ def follow(params: Any, top_current: float) -> Cycles:
             folds.append(points[-1].z[-1] * UNITS[-1])
         points.append(found)
         step = min(1.4 * step, 0.25)
-        if np.ptp(found.z[:-2:4]) * UNITS[0] < 1.0:  # mV: it shrinks to the Hopf point
+        if found.z[-1] * UNITS[-1] > top_current:
             break
     z, _, multiplier = (np.array(x) for x in zip(*points, strict=True))
-    state, period, current = z[:, :4] * UNITS[:4], z[:, -2] * UNITS[-2], z[:, -1] * UNITS[-1]
-    v = np.asarray(traces(params, *map(jnp.asarray, (current, state, period)))[1].v)
-    return Cycles(current, state, period, multiplier, v.max(axis=1), v.min(axis=1), np.array(folds))
+    states = (z * UNITS)[:, :-2].reshape(-1, PIECES, 4)
+    return Cycles(z[:, -1] * UNITS[-1], states, z[:, -2] * UNITS[-2], multiplier, np.array(folds)), hopf
 
 
-def stable_cycle(params: Any, current: float) -> Any:
-    """Return an approximate z of the cycle that the axon comes to fire on."""
-    sol = jn.simulate(HH, params, current, 1000.0, max_spikes=12, stop_after=12)
-    period = sol.spike_times[11] - sol.spike_times[10]
-    lane = lambda x: jnp.asarray(x)[None]
-    states = traces(params, lane(current), lane(jnp.stack(sol.final_state)), lane(period))[1]
-    pieces = np.stack([np.asarray(x)[0, :: 400 // PIECES] for x in states], axis=1)
-    return np.array([*pieces.ravel(), float(period), current]) / UNITS
+def small_cycle(params: Any) -> tuple[tuple[float, float], Any, Any]:
+    """Return the Hopf point, a cycle of 1 mV around it, rest + Re(q exp(i omega t)), and the tangent of the branch."""
+
+    @jax.jit
+    def linear(v: Any) -> tuple[Any, Any, Any]:
+        state, current = rest_at(params, v)
+        field = lambda x: jnp.stack(HH.vector_field(v, HodgkinHuxleyState(*x), params, current))
+        return jnp.stack(state), current, jax.jacfwd(field)(jnp.stack(state))
+
+    growth = lambda v: np.max(np.linalg.eigvals(np.asarray(linear(v)[2])).real)
+    v: Any = brentq(growth, -64.0, -55.0, xtol=1e-12)
+    rest, current, matrix = map(np.asarray, linear(v))
+    values, vectors = np.linalg.eig(matrix)
+    k = np.argmax(values.imag)
+    turns = np.exp(2j * np.pi * np.arange(PIECES) / PIECES)
+    wave = (turns[:, None] * (vectors[:, k] / vectors[0, k])[None, :]).real
+    z = np.array([*(rest + wave).ravel(), 2 * np.pi / values[k].imag, current]) / UNITS
+    tangent = np.array([*wave.ravel(), 0.0, 0.0]) / UNITS
+    return (v, float(current)), z, tangent / np.linalg.norm(tangent)
+
+
+def flow(params: Any, x: Any, duration: Any, current: Any) -> Any:
+    """Return the state after `duration` (no spikes are asked for, so this is plain diffrax)."""
+    term = diffrax.ODETerm(lambda t, y, args: HH.vector_field(t, y, *args))
+    sol = diffrax.diffeqsolve(
+        term, diffrax.Tsit5(), 0.0, duration, None, HodgkinHuxleyState(*x), (params, current), stepsize_controller=TIGHT,
+        adjoint=diffrax.ForwardMode(), throw=False,
+    )  # fmt: skip
+    return jnp.concatenate(jax.tree.leaves(sol.ys))
 
 
 def shooting(params: Any) -> Callable[[Any, Any], tuple[Any, Any, Any]]:
     """Return (z, z') -> (Jacobian, residual, Jacobian of the flow around the cycle)."""
-    never = params._replace(v_thresh=jnp.asarray(1e3))
 
-    def flow(x: Any, period: Any, current: Any) -> tuple[Any, Any]:
-        sol = jn.simulate(
-            HH, never, current, period / PIECES, state0=HodgkinHuxleyState(*x), max_spikes=1, throw=False,
-            stepsize_controller=TIGHT, adjoint=diffrax.ForwardMode(),
-        )  # fmt: skip
-        end = jnp.stack(sol.final_state)
+    def piece(x: Any, period: Any, current: Any) -> tuple[Any, Any]:
+        end = flow(params, x, period / PIECES, current)
         return end, end
 
-    slopes = jax.jit(jax.vmap(jax.jacfwd(flow, argnums=(0, 1, 2), has_aux=True), in_axes=(0, None, None)))
+    slopes = jax.jit(jax.vmap(jax.jacfwd(piece, argnums=(0, 1, 2), has_aux=True), in_axes=(0, None, None)))
     rate = jax.jit(lambda x, i: jnp.stack(HH.vector_field(jnp.zeros_like(i), HodgkinHuxleyState(*x), params, i)))
 
     def evaluate(z: Any, before: Any) -> tuple[Any, Any, Any]:
@@ -104,6 +124,7 @@ def shooting(params: Any) -> Callable[[Any, Any], tuple[Any, Any, Any]]:
         (by_x, by_period, by_current), end = jax.tree.map(np.asarray, slopes(*map(jnp.asarray, (x, period, current))))
         old = before * UNITS
         direction = np.asarray(rate(jnp.asarray(old[:4]), jnp.asarray(old[-1]))) / UNITS[:4] ** 2
+        direction /= np.linalg.norm(direction * UNITS[:4])
         size = 4 * PIECES
         matrix, around = np.zeros((size + 1, size + 2)), np.eye(4)
         for k in range(PIECES):
@@ -152,15 +173,12 @@ def fold(evaluate: Any, last: Point, step: float) -> Point:
 
 
 @jax.jit
-def traces(params: Any, currents: Any, states: Any, durations: Any) -> tuple[Any, Any]:
-    """Return the times and states of 400 samples of runs from given states, (lanes, 400)."""
+def samples(params: Any, cycles: Cycles) -> Any:
+    """Return v, m, h, n on each cycle at SAMPLES equal parts of the period, (points, SAMPLES, 4)."""
+    parts = jnp.arange(SAMPLES // PIECES) / SAMPLES
 
-    def one(current: Any, state: Any, duration: Any) -> tuple[Any, Any]:
-        ts = duration * jnp.arange(400) / 400
-        never = params._replace(v_thresh=jnp.full_like(params.v_thresh, 1e3))
-        sol = jn.simulate(
-            HH, never, current, duration, state0=HodgkinHuxleyState(*state), saveat=ts, max_spikes=1, stepsize_controller=TIGHT,
-        )  # fmt: skip
-        return ts, sol.states
+    def one(states: Any, period: Any, current: Any) -> Any:
+        lanes = jax.vmap(jax.vmap(flow, in_axes=(None, None, 0, None)), in_axes=(None, 0, None, None))
+        return jnp.reshape(lanes(params, states, period * parts, current), (SAMPLES, 4))
 
-    return jax.vmap(one)(currents, states, durations)
+    return jax.vmap(one)(cycles.states, cycles.period, cycles.current)

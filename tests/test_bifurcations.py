@@ -83,8 +83,10 @@ def test_izhikevich_against_the_parabola():
 
 def test_hodgkin_huxley():
     p = neurons.HodgkinHuxley.default_params()
-    found = assert_limits(neurons.HodgkinHuxley, [p], [9.77544], [HOPF], rtol=1e-6)
-    assert found[0, 1] == pytest.approx(-59.65414, abs=1e-5)
+    current = lambda p: stability_limit(neurons.HodgkinHuxley, p, throw=False).current[None]
+    value, derivative, difference = differentiated(current, [p])
+    np.testing.assert_allclose(value[0, 0], 9.77544, atol=5e-6)  # shared reference
+    np.testing.assert_allclose(derivative, difference, rtol=1e-6, atol=1e-9)
 
     def hopf(i, v, m, h, n):
         state = type(neurons.HodgkinHuxley.init_state(p))(v=v, m=m, h=h, n=n)
@@ -100,15 +102,18 @@ def test_hodgkin_huxley():
     guess = [jnp.asarray(x) for x in (v, *(a / (a + b) for a, b in rates))]
     both, eigenvalues = jax.jit(jax.vmap(hopf))(jnp.array([9.0, 154.0]), *guess)
     # Rinzel & Miller (1980), doi:10.1016/0025-5564(80)90109-1: subcritical at 9.78, supercritical at 154.
-    np.testing.assert_allclose(both.value, [9.77544, 154.5], atol=0.05)
+    np.testing.assert_allclose(both.value, [value[0, 0], 154.5], atol=0.05)
+    np.testing.assert_allclose([both.value[0], both.state.v[0]], [value[0, 0], -59.65414], rtol=1e-7)
     assert np.sign(both.coefficient).tolist() == [1.0, -1.0]
     assert np.abs(np.sort(np.abs(eigenvalues.real), axis=1)[:, :2]).max() < 1e-8
     np.testing.assert_allclose(both.omega, np.max(np.abs(eigenvalues.imag), axis=1), rtol=1e-10)
 
 
 def test_wang_buzsaki():
-    found = assert_limits(neurons.WangBuzsaki, [neurons.WangBuzsaki.default_params()], [0.160086], [FOLD], rtol=1e-5)
-    assert found[0, 1] == pytest.approx(-59.96582, abs=1e-5)
+    found = stability_limit(neurons.WangBuzsaki, neurons.WangBuzsaki.default_params())
+    assert found.kind == BIFURCATIONS.fold and found.omega == 0
+    assert float(found.current) == pytest.approx(0.160086, abs=1e-6)  # shared reference
+    assert float(found.state.v) == pytest.approx(-59.96582, abs=1e-5)
 
 
 def test_the_three_sets_of_morris_lecar():
@@ -185,17 +190,15 @@ def test_normal_form_of_the_hopf_point():
             a=1.0, d=-1.0, kd=1.0, s=s
         )  # eigenvalues 1 and -1 + I: a neutral saddle at I = 0
         p = jax.tree.map(lambda a, b: jnp.where(neutral, b, a), turning, saddle)
-        branch = continuation(Planar, p, -0.4, Planar.init_state(p), bounds=(-0.5, 0.5), throw=False)
-        return branch, hopf_point(Planar, p, 0.1, Planar.init_state(p), throw=False)
+        return continuation(Planar, p, -0.4, Planar.init_state(p), bounds=(-0.5, 0.5), throw=False)
 
-    branch, point = jax.jit(jax.vmap(follow))(omega, s, jnp.arange(4) == 3)
+    branch = jax.jit(jax.vmap(follow))(omega, s, jnp.arange(4) == 3)
     assert branch.num_hopfs.tolist() == [1, 1, 1, 0] and branch.num_folds.tolist() == [0] * 4
-    for found in (jax.tree.map(lambda x: x[:, 0], branch.hopfs._replace(result=None)), point):
-        np.testing.assert_allclose(found.value, [0, 0, 0, np.nan], atol=1e-12)
-        np.testing.assert_allclose(found.omega, [0.5, 0.5, 2.0, np.nan], rtol=1e-10)
-        np.testing.assert_allclose(found.coefficient, [-4.0, 4.0, 3.0, np.nan], rtol=1e-8)
+    found = branch.hopfs
+    np.testing.assert_allclose(found.value[:, 0], [0, 0, 0, np.nan], atol=1e-12)
+    np.testing.assert_allclose(found.omega[:, 0], [0.5, 0.5, 2.0, np.nan], rtol=1e-10)
+    np.testing.assert_allclose(found.coefficient[:, 0], [-4.0, 4.0, 3.0, np.nan], rtol=1e-8)
     assert (branch.result == jn.RESULTS.successful).all()
-    assert (point.result == jn.RESULTS.not_converged).tolist() == [False] * 3 + [True]
 
 
 def test_folds_in_any_parameter():
@@ -232,14 +235,17 @@ def test_branches_that_end_early_say_why():
 
 def test_bad_input():
     p = jn.LIF.default_params()
-    with pytest.raises(RuntimeError, match="The bracket holds no threshold"):
-        stability_limit(jn.LIF, p._replace(v_thresh=jnp.asarray(jnp.inf)))
-    bounds = jnp.array([[0.0, 1.0], [2.5, 5.0], [0.0, 3.0], [1.9, 2.1]])
-    found = jax.vmap(lambda b: stability_limit(jn.LIF, p, bounds=(b[0], b[1]), throw=False))(bounds)
-    np.testing.assert_allclose(found.current, [np.nan, np.nan, 2.0, 2.0], rtol=1e-12)
-    assert (found.result == jn.RESULTS.not_bracketed).tolist() == [True, True, False, False]
-    bad = stability_limit(jn.LIF, p._replace(tau_m=jnp.asarray(-1.0)), throw=False)
+    limit = lambda low, high, **changes: stability_limit(
+        jn.LIF, p._replace(**{k: jnp.asarray(x) for k, x in changes.items()}), bounds=(low, high), throw=False
+    )
+    for low, high in ((0.0, 3.0), (1.999, 2.001)):
+        assert float(limit(low, high).current) == pytest.approx(2.0, rel=1e-12)
+    for failed in (limit(0.0, 1.0), limit(2.5, 5.0), limit(0.0, 3.0, v_thresh=jnp.inf)):
+        assert failed.result == jn.RESULTS.not_bracketed and np.isnan(failed.current)
+    bad = limit(0.0, 3.0, tau_m=-1.0)
     assert bad.result == jn.RESULTS.bad_parameters and np.isnan(bad.current)
+    with pytest.raises(RuntimeError, match="stability_limit: The bracket holds no threshold"):
+        stability_limit(jn.LIF, p, bounds=(0.0, 1.0))
     state = jn.LIF.init_state(p)
     with pytest.raises(ValueError, match="parameter must be 'current' or one of tau_m"):
         fold_point(jn.LIF, p, 0.0, state, parameter="g_na")

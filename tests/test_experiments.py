@@ -12,8 +12,10 @@ from experiments import (
     chaos_in_adex,
     common,
     fi_curve,
+    hodgkin_huxley,
     izhikevich_two_timescales,
     membrane_charging,
+    morris_lecar_bifurcations,
     noisy_rates,
     phase_response,
     recorded_cell,
@@ -57,6 +59,21 @@ def test_fi_curve(tmp_path):
     firing = found.lif.current > 2
     drive = 10 * found.lif.current[firing]
     np.testing.assert_allclose(found.lif.rate[firing], 1e3 / (2 + 10 * np.log(drive / (drive - 20))), rtol=1e-4)
+
+
+def test_hodgkin_huxley(tmp_path):
+    found = hodgkin_huxley.main(smoke=True, out=str(tmp_path))
+    written(found.folder)
+    cycles, v = found.cycles, found.orbits[..., 0]
+    assert abs(found.hopf - 9.77544) < 1e-4 and found.steps is None
+    # The stable cycle ends near 6.3 (references); the axon was seen to fire at 6.5 and to stop at 6.2.
+    assert 6.2 < np.min(cycles.folds) < 6.3 and len(cycles.folds) == 3
+    assert np.all(np.isfinite(v)) and np.ptp(v[0]) < 5 and np.ptp(v[-1]) > 95
+    stable = cycles.multiplier < 1
+    assert np.array_equal(stable, np.arange(stable.size) > np.argmin(cycles.current))
+    # Rates of stable cycles between those of references at 6.5, 10 and 20 (Hz).
+    rate = np.interp([6.5, 10.0, 20.0], cycles.current[stable], 1e3 / cycles.period[stable])
+    np.testing.assert_allclose(rate, [55.057, 68.3237, 86.4701], rtol=3e-3)
 
 
 def test_spike_time_gradients(tmp_path):
@@ -178,3 +195,14 @@ def test_chaos_in_adex(tmp_path):
     assert -48.76 < found.doubling < -48.73 and abs(found.exponent_there) < 0.05
     assert np.all(found.spikes_per_period[before] == 1) and np.all(found.spikes_per_period[after] == 2)
     assert np.all(found.exponent[before | after] < 0) and np.max(found.exponent) > 0.3
+
+
+def test_morris_lecar_bifurcations(tmp_path):
+    found = morris_lecar_bifurcations.main(smoke=True, out=str(tmp_path))
+    written(found.folder)
+    assert found.failed == 0 and (found.branches.result == jn.RESULTS.successful).all()
+    np.testing.assert_allclose(found.rates, [10.06966, 17.05860], atol=1e-5)  # SciPy, DOP853
+    # Both stable rest and a stable cycle, an unstable one between, at the currents of the first and the last phase plane.
+    for k, current in ((0, 90.0), (2, 37.0)):
+        cycles = found.cycles[k]
+        assert sorted(cycles.stable[cycles.current == current].tolist()) == [False, True]

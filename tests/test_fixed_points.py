@@ -56,7 +56,7 @@ def test_morris_lecar_against_brentq_and_the_derivatives():
     for k, i in enumerate(currents):
         residual = steady_current(v) - i
         left = np.flatnonzero(np.sign(residual[:-1]) != np.sign(residual[1:]))
-        roots = [brentq(lambda v, i=i: steady_current(v) - i, v[j], v[j + 1], xtol=1e-13) for j in left]
+        roots = [float(brentq(lambda v, i=i: steady_current(v) - i, v[j], v[j + 1], xtol=1e-13)) for j in left]  # pyright: ignore
         assert value[k, -1] == len(roots)
         np.testing.assert_allclose(value[k, : len(roots)], roots, rtol=1e-11)
     assert value[:, 5:9].tolist() == [[0, 1, 0, 0]] * 3 + [[0] * 4]

@@ -17,6 +17,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxneuro.analysis.dense import solve
 from jaxneuro.analysis.implicit import implicit_root
 from jaxneuro.analysis.roots import Units, newton
 from jaxneuro.types import Array, BoolScalar, Float, Scalar
@@ -46,7 +47,7 @@ def bordered(matrix: Array, border: tuple[Array, Array]) -> Scalar:
     m = matrix.shape[0]
     left, right = border
     big = jnp.zeros((m + 1, m + 1), matrix.dtype).at[:m, :m].set(matrix).at[:m, m].set(left).at[m, :m].set(right)
-    return jnp.linalg.solve(big, jnp.zeros(m + 1, matrix.dtype).at[m].set(1.0))[m]
+    return solve(big, jnp.zeros(m + 1, matrix.dtype).at[m].set(1.0))[m]
 
 
 def least_singular(matrix: Array) -> tuple[Array, Array]:

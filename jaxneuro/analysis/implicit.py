@@ -9,8 +9,8 @@ import jax.numpy as jnp
 from jax.core import Tracer
 from jax.flatten_util import ravel_pytree
 
+from jaxneuro.analysis.dense import solve
 from jaxneuro.results import RESULTS
-from jaxneuro.types import Array, Float
 
 
 def implicit_root(residual: Callable[[Any, Any], Any], x: Any, theta: Any) -> Any:
@@ -57,11 +57,6 @@ def implicit_root(residual: Callable[[Any, Any], Any], x: Any, theta: Any) -> An
         return flat, -solve(by_x, sum(moved, jnp.zeros_like(flat)))
 
     return unravel(root(theta, *jax.lax.stop_gradient((flat, closed))))
-
-
-def solve(matrix: Float[Array, "n n"], right: Float[Array, " n"]) -> Float[Array, " n"]:
-    """Return matrix^-1 right; one unknown by division, since XLA's multi-output fusion aborts on a batch of 1 x 1 systems."""
-    return right / matrix[0] if right.shape[0] == 1 else jnp.linalg.solve(matrix, right)
 
 
 def raise_eagerly(what: str, result: Any, throw: bool | None) -> None:

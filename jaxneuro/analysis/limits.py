@@ -8,8 +8,9 @@ import jax
 import jax.numpy as jnp
 
 from jaxneuro.analysis.critical import BIFURCATIONS, critical_point
+from jaxneuro.analysis.dense import eigenvalues
 from jaxneuro.analysis.implicit import raise_eagerly
-from jaxneuro.analysis.linear import critical_frequency, eigenvalues_of
+from jaxneuro.analysis.linear import critical_frequency
 from jaxneuro.analysis.roots import flat_model
 from jaxneuro.analysis.steady import Box, Point, at_first_variable, excluded, search_range, units_of
 from jaxneuro.model import NeuronModel, valid_params
@@ -90,11 +91,11 @@ def _solve(model: NeuronModel, params: Params, bounds: Any, box: Box | None) -> 
         found = at_first_variable(lambda x, i: field(x, frozen, i), v, jnp.append(x0, 0.0), units)
         matrix = jnp.where(found.ok, found.matrix, jnp.eye(x0.size, dtype=x0.dtype))
         found = found._replace(matrix=matrix)
-        rests = (eigenvalues_of(matrix)[0].real < 0) & ~excluded(model, frozen, unravel(found.x))
+        rests = (eigenvalues(matrix)[0].real < 0) & ~excluded(model, frozen, unravel(found.x))
         return found, rests
 
     end, exists = _end_of_rest(jax.vmap(point), low, high, bounds)
-    kind = BIFURCATIONS.where(eigenvalues_of(end.matrix)[0].imag != 0, BIFURCATIONS.hopf, BIFURCATIONS.fold)
+    kind = BIFURCATIONS.where(eigenvalues(end.matrix)[0].imag != 0, BIFURCATIONS.hopf, BIFURCATIONS.fold)
     kind = BIFURCATIONS.where(excluded(model, frozen, unravel(end.x)), BIFURCATIONS.threshold, kind)
     guard = lambda x, params: model.spike_condition(unravel(x), params)
     by_value = lambda x, i, params: field(x, params, i)

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 
+from jaxneuro.analysis.dense import eigenvalues
 from jaxneuro.analysis.roots import flat_model
 from jaxneuro.model import NeuronModel
 from jaxneuro.types import Array, BoolScalar, Float, Params, Scalar, ScalarLike, State
@@ -84,17 +85,10 @@ def stability(model: NeuronModel, params: Params, current: ScalarLike, state: St
     return stability_of(jacobian(model, params, current, state))
 
 
-def eigenvalues_of(matrix: Float[Array, "n n"]) -> Any:
-    """Return the eigenvalues, the largest real part first, of a pair the one with the positive imaginary part."""
-    values = jnp.linalg.eigvals(matrix)
-    order = jax.lax.stop_gradient(jnp.lexsort((-values.imag, -values.real)))
-    return values[order]
-
-
 def stability_of(matrix: Float[Array, "n n"]) -> Stability:
     """Return the same for a given Jacobian; one that is not finite has kind `none`."""
     finite = jnp.all(jnp.isfinite(matrix))
-    values = eigenvalues_of(jnp.where(finite, matrix, 0.0))
+    values = eigenvalues(jnp.where(finite, matrix, 0.0))
     stable = finite & (values[0].real < 0)
     turning = values[0].imag != 0
     odd = jnp.sum((values.real > 0) & (values.imag == 0)) % 2 == 1
@@ -110,7 +104,7 @@ def critical_frequency(matrix: Float[Array, "n n"]) -> tuple[Scalar, Scalar]:
 
     Zero and infinity where there is no complex pair.
     """
-    values = eigenvalues_of(matrix)
+    values = eigenvalues(matrix)
     turning = values.imag > 0
     nearest = jnp.argmin(jnp.where(turning, jnp.abs(values.real), jnp.inf))
     found = turning[nearest]

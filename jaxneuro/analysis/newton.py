@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 
+from jaxneuro.analysis.dense import solve
 from jaxneuro.analysis.returns import onto_section, refractory_duration, return_map
 from jaxneuro.hybrid.problem import where
 from jaxneuro.model import NeuronModel
@@ -55,7 +56,7 @@ def fixed_return(
         jacobian, (image, there, result) = jax.jacfwd(back, has_aux=True)(x, now.turn)
         moved = image[:size] - x
         error = jnp.max(jnp.abs(moved) / (1 + jnp.abs(x)))
-        step = jnp.linalg.solve(jnp.eye(size, dtype=x.dtype) - jacobian[:size], moved)
+        step = solve(jnp.eye(size, dtype=x.dtype) - jacobian[:size], moved)
         better = there & ~first & (error < jnp.maximum(now.error, tolerance))
         good = better & (now.error < tolerance)  # one evaluation more, so that the Jacobian is that of the orbit
         scale = jnp.where(better | first, 1.0, now.scale / 2)

@@ -19,7 +19,8 @@ import diffrax as dfx
 import jax
 import jax.numpy as jnp
 
-from jaxneuro.analysis.implicit import implicit_root, solve
+from jaxneuro.analysis.dense import solve
+from jaxneuro.analysis.implicit import implicit_root
 from jaxneuro.analysis.roots import flat_model
 from jaxneuro.hybrid import simulate
 from jaxneuro.hybrid.problem import where

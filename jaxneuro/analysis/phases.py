@@ -7,6 +7,7 @@ import equinox.internal as eqxi
 import jax
 import jax.numpy as jnp
 
+from jaxneuro.analysis.dense import solve
 from jaxneuro.analysis.implicit import raise_eagerly
 from jaxneuro.analysis.periodic import PeriodicOrbit, periodic_orbit
 from jaxneuro.analysis.returns import (
@@ -149,7 +150,7 @@ def _respond(model: NeuronModel, orbit: PeriodicOrbit, asked: Asked) -> PhaseRes
     jacobian = jnp.where(good, orbit.jacobian, 0.0)
     of_state, of_time = jacobian[:-1], jacobian[-1]
     # What a state off the orbit at the end of the period adds to the time of all later spikes.
-    later = jnp.linalg.solve(jnp.eye(of_time.size, dtype=of_time.dtype) - of_state.T, of_time)
+    later = solve(jnp.eye(of_time.size, dtype=of_time.dtype) - of_state.T, of_time)
 
     def advance(start: Start) -> tuple[State, Any]:
         def arrival(state: State) -> Any:

@@ -4,7 +4,8 @@ import jax
 import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 
-from jaxneuro.analysis.implicit import implicit_root, solve
+from jaxneuro.analysis.dense import eigenvalues, solve
+from jaxneuro.analysis.implicit import implicit_root
 from jaxneuro.analysis.roots import flat_model
 from jaxneuro.hybrid.problem import where
 from jaxneuro.model import NeuronModel
@@ -47,7 +48,7 @@ def resting_state(model: NeuronModel, params: Params) -> tuple[State, BoolScalar
     converged = jnp.all(jnp.abs(x - near) <= tolerance * (1.0 + jnp.abs(x)))  # not so where one is NaN
     below = model.spike_condition(unravel(x), frozen) < 0
     jacobian = jax.jacfwd(f)(x)
-    values = jnp.linalg.eigvals(jnp.where(jnp.all(jnp.isfinite(jacobian)), jacobian, identity))
+    values = eigenvalues(jnp.where(jnp.all(jnp.isfinite(jacobian)), jacobian, identity))
     found = converged & below & jnp.all(values.real < 0)
     # Where there is none, a residual of its own keeps the derivative finite.
     residual = lambda x, p: jnp.where(found, ravel_pytree(field(x, p, zero))[0], x)

@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 
+from jaxneuro.analysis.dense import solve
 from jaxneuro.analysis.roots import Units, newton
 from jaxneuro.model import NeuronModel
 from jaxneuro.types import Array, BoolScalar, Params, Scalar, State
@@ -44,7 +45,7 @@ def at_first_variable(field: Callable[[Array, Array], Array], v: Scalar, guess: 
     found, converged = newton(lambda z: residual(with_v(z)), guess[1:], units._replace(unknowns=units.unknowns[1:]))
     u = with_v(found)
     derivatives = jax.jacfwd(residual)(u)
-    slope = -jnp.linalg.solve(derivatives[:, 1:], derivatives[:, 0])[-1]
+    slope = -solve(derivatives[:, 1:], derivatives[:, 0])[-1]
     ok = converged & jnp.all(jnp.isfinite(derivatives)) & jnp.isfinite(slope)
     return Point(u[:-1], u[-1], slope, derivatives[:, :-1], ok)
 
@@ -63,7 +64,7 @@ def units_of(field: Callable[..., Array], params: Params, x0: Array, value: Scal
     """Return units of (state, value) and of dx/dt = field(x, params, value): how far they move when v moves by `distance`."""
     u0 = jnp.append(x0, value)
     derivatives = jax.jacfwd(lambda u: field(u[:-1], params, u[-1]))(u0)
-    moves = jnp.linalg.solve(derivatives[:, 1:], derivatives[:, 0]) * distance
+    moves = solve(derivatives[:, 1:], derivatives[:, 0]) * distance
     size = jnp.abs(jnp.append(distance, moves)) + jnp.abs(u0).at[0].set(0.0)
     positive = lambda x: jnp.where(jnp.isfinite(x) & (x > 0), x, 1.0)
     size = positive(size)

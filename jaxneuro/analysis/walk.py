@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxneuro.analysis.critical import bialternate
-from jaxneuro.analysis.linear import eigenvalues_of
+from jaxneuro.analysis.dense import eigenvalues, solve
 from jaxneuro.analysis.roots import Units, newton
 from jaxneuro.results import RESULTS
 from jaxneuro.types import Array, BoolScalar, IntScalar, Scalar
@@ -65,13 +65,13 @@ def _last(y: Array) -> Array:
 def describe(curve: Curve, y: Array, along: Array) -> Point:
     """Return the point at y, its tangent in the direction `along`."""
     derivatives = jax.jacfwd(curve.equations)(y)
-    tangent = jnp.linalg.solve(jnp.concatenate([derivatives, plane(along)[None]]), _last(y))
+    tangent = solve(jnp.concatenate([derivatives, plane(along)[None]]), _last(y))
     equations, unknowns = curve.units.equations, curve.units.unknowns[:-1]
     similar = derivatives[:, :-1] * (equations / unknowns)[:, None]  # to the Jacobian, so of the same eigenvalues
     similar = jnp.where(jnp.isfinite(similar), similar, 0.0)
     size = jnp.maximum(jnp.linalg.norm(similar), jnp.finfo(y.dtype).tiny)
     sums = jnp.linalg.det(bialternate(similar / size)) if similar.shape[0] > 1 else jnp.ones_like(size)
-    return Point(y, tangent / length(tangent), eigenvalues_of(similar), sums)
+    return Point(y, tangent / length(tangent), eigenvalues(similar), sums)
 
 
 def meet(curve: Curve, y: Array, row: Array, at: Array, by: Scalar) -> tuple[Array, BoolScalar]:

@@ -142,7 +142,9 @@ def follow(
     h_locate = jnp.where((kind == CROSSED) & ~up, longer, event_time(ends, kind == CROSSED, landed.per_slope))
     h_seen = jnp.where(thrown, jnp.where(kind == CROSSED, length, -length), 0.0)
     # Armed: below threshold, beyond tolerance, since the last spike or the end of refractoriness.
-    below = config.model.spike_condition(jax.lax.stop_gradient(y), plain.params) < -2 * landed.same * jnp.abs(ends.slope1)
+    below = config.model.spike_condition(jax.lax.stop_gradient(y), plain.params) < -2 * landed.same * jnp.abs(
+        ends.slope1
+    )
     anew = (kind == SPIKE) | (kind == REFRACTORY)
     num_spikes = now.num_spikes + (kind == SPIKE)
     contrast = lambda new, old: jnp.where(kind == FREE, new, jnp.where(kind < FREE, old, 1.0))
