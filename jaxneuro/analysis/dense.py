@@ -25,15 +25,18 @@ def solve(matrix: Float[Array, "n n"], right: Float[Array, " n"]) -> Float[Array
     n = right.shape[0]
     if n > _WRITTEN_OUT:
         return jnp.linalg.solve(matrix, right)
-    rows, index = jnp.concatenate([matrix, right[:, None]], axis=1), jnp.arange(n)
+    index = jnp.arange(n)
     for k in range(n):
-        size = jnp.where(index >= k, jnp.abs(rows[:, k]), -1.0)
+        size = jnp.where(index >= k, jnp.abs(matrix[:, k]), -1.0)
         best = index == jnp.argmax(size)  # a mask, not an index: under vmap that would be a gather
-        pivot = jnp.sum(jnp.where(best[:, None], rows, 0.0), axis=0)
-        rows = jnp.where(best[:, None], rows[k][None], rows)
-        pivot = pivot / pivot[k]
-        rows = jnp.where((index == k)[:, None], pivot[None], rows - rows[:, k][:, None] * pivot[None])
-    return rows[:, n]
+        row, entry = jnp.sum(jnp.where(best[:, None], matrix, 0.0), axis=0), jnp.sum(jnp.where(best, right, 0.0))
+        matrix, right = jnp.where(best[:, None], matrix[k][None], matrix), jnp.where(best, right[k], right)
+        # The two sides apart: `right` alone may be what a derivative is linear in.
+        row, entry = row / row[k], entry / row[k]
+        column, here = matrix[:, k], index == k
+        matrix = jnp.where(here[:, None], row[None], matrix - column[:, None] * row[None])
+        right = jnp.where(here, entry, right - column * entry)
+    return right
 
 
 def eigenvalues(matrix: Float[Array, "n n"]) -> Any:
