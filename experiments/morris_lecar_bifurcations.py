@@ -86,7 +86,7 @@ def main(*, num_currents: int = 120, num_starts: int = 160, out: str | None = No
         smoke: few currents and starts, for tests.
     """
     if smoke:
-        num_currents, num_starts = 8, 24
+        num_currents, num_starts = 8, 96
     run = begin("morris_lecar_bifurcations", out, locals())
     params = jax.tree.map(lambda *x: jnp.stack(x), *(make() for _, make in SETS))
     branches = jax.jit(jax.vmap(follow))(params)

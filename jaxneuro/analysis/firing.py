@@ -68,7 +68,7 @@ def fi_curve(
         >>> import jaxneuro as jn
         >>> found = fi_curve(jn.LIF, jn.LIF.default_params(), jnp.array([1.9, 3.0]))
         >>> [round(float(f), 3) for f in found.rate]  # 1000/(2 + 10 ln 3)
-        [0.0, 77.004]
+        [0.0, 77.005]
     """
     dtype = prepare.float_dtype(params)
     currents = jnp.asarray(currents, dtype)
