@@ -91,7 +91,7 @@ def small_cycle(params: Any) -> tuple[tuple[float, float], Any, Any]:
     v: Any = brentq(growth, -64.0, -55.0, xtol=1e-12)
     rest, current, matrix = map(np.asarray, linear(v))
     values, vectors = np.linalg.eig(matrix)
-    k = np.argmax(values.imag)
+    k = np.argmax(np.imag(values))
     turns = np.exp(2j * np.pi * np.arange(PIECES) / PIECES)
     wave = (turns[:, None] * (vectors[:, k] / vectors[0, k])[None, :]).real
     z = np.array([*(rest + wave).ravel(), 2 * np.pi / values[k].imag, current]) / UNITS
@@ -101,7 +101,7 @@ def small_cycle(params: Any) -> tuple[tuple[float, float], Any, Any]:
 
 def flow(params: Any, x: Any, duration: Any, current: Any) -> Any:
     """Return the state after `duration` (no spikes are asked for, so this is plain diffrax)."""
-    term = diffrax.ODETerm(lambda t, y, args: HH.vector_field(t, y, *args))
+    term = diffrax.ODETerm(lambda t, y, args: HH.vector_field(jnp.asarray(t), y, *args))
     sol = diffrax.diffeqsolve(
         term, diffrax.Tsit5(), 0.0, duration, None, HodgkinHuxleyState(*x), (params, current), stepsize_controller=TIGHT,
         adjoint=diffrax.ForwardMode(), throw=False,
