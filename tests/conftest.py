@@ -6,6 +6,7 @@ The suite runs with the library's CPU settings; JAXNEURO_PLAIN_CPU=1 runs it wit
 import os
 
 import jax
+import pytest
 
 import jaxneuro as jn
 
@@ -16,3 +17,36 @@ if os.environ.get("JAXNEURO_PLAIN_CPU") != "1":
     jn.configure_cpu()
 jax.config.update("jax_enable_x64", True)
 jax.config.update("jax_numpy_rank_promotion", "raise")
+
+# What takes longest to compile and has a sibling that runs in CI: run with `-m slow` before an issue is closed.
+SLOW = (
+    "test_bifurcations.py::test_hodgkin_huxley",
+    *(
+        f"test_contract.py::test_derivatives_are_central_differences[{model}]"
+        for model in ("ConnorStevens", "Pospischil", "TraubMiles", "WangBuzsaki")
+    ),
+    "test_experiments.py::test_morris_lecar_bifurcations",
+    "test_failures.py::test_lanes_with_impossible_parameters_under_every_kind_of_solver[Kvaerno3]",
+    "test_gradients.py::test_hessians_against_closed_form[QIF]",
+    "test_gradients.py::test_hessians_against_closed_form[Theta]",
+    "test_models_conductance.py::test_spike_times_against_scipy[ConnorStevens]",
+    "test_phase_response.py::test_the_gradient_is_the_limit_of_kicks",
+    "test_rush_larsen.py::test_adaptive_spike_times_and_their_derivatives",
+    "test_solvers.py::test_value_and_both_modes[Kvaerno3-constant]",
+    "test_solvers.py::test_value_and_both_modes[Kvaerno5-constant]",
+    "test_solvers.py::test_value_and_both_modes[Kvaerno5-PID]",
+    "test_stiff.py::test_derivatives_through_rest_and_spikes",
+    "test_thresholds.py::test_pulses_for_hodgkin_huxley",
+    "test_thresholds.py::test_rheobase_against_scipy[HodgkinHuxley]",
+    "test_thresholds.py::test_rheobase_against_scipy[Izhikevich]",
+    "test_thresholds.py::test_rheobase_in_closed_form[EIF]",
+    "test_tiles.py::test_forward_mode_and_hessians_of_many_lanes",
+    "test_tiles.py::test_two_axes_and_shared_parameters",
+)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if item.nodeid.endswith(SLOW):
+            item.add_marker(pytest.mark.slow)

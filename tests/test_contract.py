@@ -18,12 +18,6 @@ from jaxneuro.neurons.lif import LIFState
 
 NUMBER = 20
 by_name = pytest.mark.parametrize("case", CASES, ids=lambda case: case.model.name)
-# The derivatives of a cell with five gates take a minute to compile: with -m slow, except for one of them.
-SLOW = ("ConnorStevens", "Pospischil", "TraubMiles", "WangBuzsaki")
-in_turn = pytest.mark.parametrize(
-    "case",
-    [pytest.param(c, id=c.model.name, marks=[pytest.mark.slow] if c.model.name in SLOW else []) for c in CASES],
-)
 FINE = dict(stepsize_controller=dfx.PIDController(rtol=1e-11, atol=1e-11))
 
 
@@ -110,7 +104,7 @@ def along_a_direction(case):
     return time, {"at": at, "along": jax.tree.map(lambda x: jnp.asarray(rng.uniform(-1, 1, x.shape)), at)}
 
 
-@in_turn
+@by_name
 def test_derivatives_are_central_differences(case):
     """One program gives values and derivatives: of the draws, and of the draws moved to both sides."""
     time, q = along_a_direction(case)
