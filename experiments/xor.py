@@ -7,8 +7,9 @@ binary cross-entropy of the four examples at once, Adam. A thousand initialisati
 A network that has not may be slow or stuck. The 2-4-1 networks are therefore also trained ten times longer: the ones
 that still fail sit in local minima, where a hidden unit is silent for all four inputs or two of them do the same.
 
-Sources: Rumelhart, Hinton & Williams (1986), doi:10.1038/323533a0 (XOR by back-propagation and its local minima);
-Glorot & Bengio (2010), PMLR 9:249; Kingma & Ba (2015), arXiv:1412.6980. Intervals: Wilson (1927),
+Sources: Rumelhart, Hinton & Williams (1986), "Learning internal representations by error propagation", in Rumelhart &
+McClelland (eds.), Parallel Distributed Processing, vol. 1, MIT Press, p. 318 (XOR by back-propagation and its local
+minima); Glorot & Bengio (2010), PMLR 9:249; Kingma & Ba (2015), arXiv:1412.6980. Intervals: Wilson (1927),
 doi:10.1080/01621459.1927.10502953, by SciPy.
 
 What one should see: at Adam's default rate of 1e-3 about half of the 2-4-1 networks are there after 1000 epochs. With a

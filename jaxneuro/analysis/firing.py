@@ -61,7 +61,7 @@ def fi_curve(
     Differentiable: rate in params, currents and state0; derivative 0 where it is 0. Not where a spike enters or leaves the
         window between transient and t1: there the rate of an adapting cell has a small step.
 
-    Source: Gerstner, Kistler, Naud & Paninski (2014), Neuronal Dynamics, section 2.1.2 (gain function, f-I curve),
+    Source: Gerstner, Kistler, Naud & Paninski (2014), Neuronal Dynamics, section 2.2 (gain function, f-I curve),
     doi:10.1017/CBO9781107447615.
 
     Example:

@@ -74,7 +74,7 @@ def stability(model: NeuronModel, params: Params, current: ScalarLike, state: St
 
     Differentiable: the eigenvalues, where they are distinct.
 
-    Source: Kuznetsov (2004), Elements of Applied Bifurcation Theory, section 2.1, doi:10.1007/978-1-4757-3978-7.
+    Source: Kuznetsov (2004), Elements of Applied Bifurcation Theory, chapter 2, doi:10.1007/978-1-4757-3978-7.
 
     Example:
         >>> import jaxneuro as jn

@@ -80,7 +80,7 @@ def phase_response(
         ValueError, TypeError: what is known while tracing.
         RuntimeError: no orbit was found (see `throw`); an attempt to differentiate the response, which is not supported.
 
-    Source: Ermentrout & Terman (2010), Mathematical Foundations of Neuroscience, section 8.2, doi:10.1007/978-0-387-87708-2
+    Source: Ermentrout & Terman (2010), Mathematical Foundations of Neuroscience, chapter 8, doi:10.1007/978-0-387-87708-2
         (the adjoint); here the derivative is taken through steps, spikes and resets.
 
     Example:

@@ -39,7 +39,7 @@ def siegert_rate(params: LIFParams, current: ScalarLike, noise: ScalarLike) -> S
 
     Differentiable: in params, current and noise, to any order.
 
-    Source: Siegert (1951), Phys. Rev. 81:617, doi:10.1103/PhysRev.81.617; Gerstner et al. (2014), Neuronal Dynamics, eq. 8.54,
+    Source: Siegert (1951), Phys. Rev. 81:617, doi:10.1103/PhysRev.81.617; Gerstner et al. (2014), Neuronal Dynamics, chapter 8,
     doi:10.1017/CBO9781107447615. The second form: Brunel & Hakim (1999), Neural Comput. 11:1621,
     doi:10.1162/089976699300016179.
 

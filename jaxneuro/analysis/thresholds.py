@@ -78,7 +78,7 @@ def rheobase(
     Differentiable: current in every parameter and state0 by the implicit function theorem, to second order
         (`jacfwd(grad)`), also under jit and vmap.
 
-    Source: Gerstner, Kistler, Naud & Paninski (2014), Neuronal Dynamics, sections 4.1.2 and 5.1,
+    Source: Gerstner, Kistler, Naud & Paninski (2014), Neuronal Dynamics, sections 4.1 and 5.1,
     doi:10.1017/CBO9781107447615.
 
     Example:
@@ -121,7 +121,7 @@ def pulse_threshold(
 
     Differentiable: current in every parameter, in width and state0, as `rheobase`.
 
-    Source: Lapicque (1907), translated in Brunel & van Rossum (2007), Biol. Cybern. 97:337, doi:10.1007/s00422-007-0189-6; LIF:
+    Source: Lapicque (1907), translated by Brunel & van Rossum (2007), Biol. Cybern. 97:341, doi:10.1007/s00422-007-0189-6; LIF:
     (v_thresh - v_rest)/(r_m (1 - exp(-width/tau_m))).
 
     Example:

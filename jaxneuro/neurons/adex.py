@@ -7,7 +7,7 @@
 Units: ms, mV, nF, uS, nA (so a is in uS, b in nA). In refractoriness w flows. The exponential is written as it stands: a trial
 step far beyond v_peak may overflow, and the controller rejects it.
 
-Source: Brette & Gerstner (2005), J. Neurophysiol. 94:3637, eqs. 2-4, doi:10.1152/jn.00686.2005. Deviation: the refractory period
+Source: Brette & Gerstner (2005), J. Neurophysiol. 94:3637, doi:10.1152/jn.00686.2005. Deviation: the refractory period
 (0 in the paper) is a parameter.
 
 The named sets are the firing patterns of Naud, Marcille, Clopath & Gerstner (2008), Biol. Cybern. 99:335, Table 1,
@@ -102,7 +102,7 @@ AdEx = NeuronModel("AdEx", default_params, init_state, vector_field, spike_condi
 
 
 def adex_brette_gerstner(**overrides: ScalarLike) -> AdExParams:
-    """Return the regular-spiking cell of Brette & Gerstner (2005), Table 1; it fires above about 0.65 nA."""
+    """Return the regular-spiking cell of Brette & Gerstner (2005); rest is lost at 0.627 nA, above which it keeps firing."""
     return default_params(**overrides)
 
 

@@ -15,7 +15,7 @@ Units: ms, mV, uF/cm2, mS/cm2, uA/cm2.
 Source: Dayan & Abbott (2001), Theoretical Neuroscience, MIT Press, ch. 6, appendix A (p. 224), prints these equations and figures
 (in mS/mm2: g times 0.01), after Connor & Stevens (1971), J. Physiol. 213:31, doi:10.1113/jphysiol.1971.sp009366, and Connor,
 Walter & McKown (1977), Biophys. J. 18:81, doi:10.1016/S0006-3495(77)85598-7. The rates are those of Hodgkin & Huxley shifted
-along v, times 3.8 for m and h (18 C) and 2 for n. v_thresh is ours, 0 mV.
+along v, times 3.8 for m and h and 2 for n. v_thresh is ours, 0 mV.
 """
 
 from collections.abc import Mapping

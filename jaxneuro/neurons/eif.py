@@ -6,7 +6,7 @@
 Units: ms, mV, nF, uS, nA. Rest is lost in a fold at I = g_leak (v_thresh - e_leak - delta_t). The exponential is written as it
 stands: a trial step far beyond v_peak may overflow, and the controller rejects it.
 
-Source: Fourcaud-Trocme, Hansel, van Vreeswijk & Brunel (2003), J. Neurosci. 23:11628, eqs. 1 and 12,
+Source: Fourcaud-Trocme, Hansel, van Vreeswijk & Brunel (2003), J. Neurosci. 23:11628,
 doi:10.1523/JNEUROSCI.23-37-11628.2003. Deviation: units of a whole cell of 1e-4 cm2 in place of densities.
 """
 

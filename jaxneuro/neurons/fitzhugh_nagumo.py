@@ -6,9 +6,10 @@
 
 Dimensionless.
 
-Source: FitzHugh (1961), Biophys. J. 1:445, eqs. 1 and 2, doi:10.1016/S0006-3495(61)86902-6; Nagumo, Arimoto & Yoshizawa (1962),
-Proc. IRE 50:2061, doi:10.1109/JRPROC.1962.288235. Deviation: the signs and the scaling of time now usual, in which eps is
-FitzHugh's 1/c^2 = 1/9, rounded to 0.08; the threshold that counts a spike is ours.
+Source: FitzHugh (1961), Biophys. J. 1:445, doi:10.1016/S0006-3495(61)86902-6; Nagumo, Arimoto & Yoshizawa (1962), Proc. IRE
+50:2061, doi:10.1109/JRPROC.1962.288235. Signs, scaling of time and eps = 0.08 (1/c^2 = 1/9 in 1961) are those of FitzHugh (1969),
+"Mathematical models of excitation and propagation in nerve", in Schwan (ed.), Biological Engineering, McGraw-Hill, ch. 1.
+Deviation: the threshold that counts a spike is ours.
 """
 
 from collections.abc import Mapping

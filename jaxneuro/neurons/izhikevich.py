@@ -46,7 +46,7 @@ def default_params(**overrides: ScalarLike) -> IzhikevichParams:
 
 
 def init_state(params: IzhikevichParams) -> IzhikevichState:
-    """Return v = c, u = b c, the start of the published program."""
+    """Return v = c, u = b c: at c = -65 mV the start of the published program."""
     return IzhikevichState(v=params.c, u=params.b * params.c)
 
 

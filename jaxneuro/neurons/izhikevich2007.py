@@ -6,9 +6,9 @@
 
 Units: ms, mV, pF, pA, k in nS/mV, b in nS.
 
-Source: Izhikevich (2007), Dynamical Systems in Neuroscience, MIT Press, eqs. 8.5 and 8.6. Deviation: the reset is applied at the
-crossing itself, not at the next grid point. The book's cells whose u-equation or reset has another form (fast spiking,
-low-threshold spiking, thalamic) are not of this model.
+Source: Izhikevich (2007), Dynamical Systems in Neuroscience, MIT Press, eqs. 8.5 and 8.6,
+doi:10.7551/mitpress/2526.001.0001. Deviation: the reset is applied at the crossing itself, not at the next grid point. The
+book's cells whose u-equation or reset has another form (fast spiking, low-threshold spiking, thalamic) are not of this model.
 """
 
 from collections.abc import Mapping
@@ -89,7 +89,7 @@ Izhikevich2007 = NeuronModel(
 
 
 def izhikevich2007_regular_spiking(**overrides: ScalarLike) -> Izhikevich2007Params:
-    """Return the layer-5 regular-spiking pyramidal cell, book Fig. 8.12; rheobase about 52 pA, shown at 60 to 100 pA."""
+    """Return the layer-5 regular-spiking pyramidal cell, book Fig. 8.12; rheobase about 51 pA, shown at 60 to 100 pA."""
     return default_params(**overrides)
 
 
@@ -106,6 +106,6 @@ def izhikevich2007_chattering(**overrides: ScalarLike) -> Izhikevich2007Params:
 
 
 def izhikevich2007_medium_spiny(**overrides: ScalarLike) -> Izhikevich2007Params:
-    """Return the striatal medium spiny cell, book Fig. 8.37."""
+    """Return the striatal medium spiny cell, book section 8.4."""
     cell = dict(cm=50.0, k=1.0, v_rest=-80.0, v_thresh=-25.0, v_peak=40.0, a=0.01, b=-20.0, c=-55.0, d=150.0)
     return default_params(**{**cell, **overrides})

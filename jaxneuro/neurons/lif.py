@@ -5,7 +5,7 @@
 
 Units: ms, mV, MOhm, nA. `v_thresh = inf` is the passive membrane: no spikes, finite gradients.
 
-Source: Gerstner, Kistler, Naud & Paninski (2014), Neuronal Dynamics, eqs. 1.5 and 1.9, doi:10.1017/CBO9781107447615.
+Source: Gerstner, Kistler, Naud & Paninski (2014), Neuronal Dynamics, section 1.3, doi:10.1017/CBO9781107447615.
 The interspike interval at constant I is tau_refrac + tau_m ln((v_rest + r_m I - v_reset)/(v_rest + r_m I - v_thresh)).
 """
 

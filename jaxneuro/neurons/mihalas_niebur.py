@@ -110,7 +110,7 @@ MihalasNiebur = NeuronModel(
 
 
 def mihalas_niebur_tonic_spiking(**overrides: ScalarLike) -> MihalasNieburParams:
-    """Return panel A of Table 1, tonic spiking at 1.5 nA, and B, class 1 at 1 nA: the leaky integrate-and-fire neuron."""
+    """Return panel A of Table 1, tonic spiking at 1.5 nA, and B, class 1 just above 1 nA: a leaky integrate-and-fire neuron."""
     return default_params(**{**dict(a=0.0), **overrides})
 
 

@@ -6,8 +6,8 @@
 Units: ms, mV, MOhm, nA; a in 1/mV. With v_rest = v_crit = 0, a = tau_m = r_m = 1 this is V' = V^2 + I, whose interspike
 interval is [atan(v_peak/sqrt I) - atan(v_reset/sqrt I)]/sqrt I for I > 0.
 
-Source: Latham, Richmond, Nelson & Nirenberg (2000), J. Neurophysiol. 83:808, eq. 3, doi:10.1152/jn.2000.83.2.808; in the form of
-Gerstner et al. (2014), Neuronal Dynamics, eq. 5.16, doi:10.1017/CBO9781107447615.
+Source: Latham, Richmond, Nelson & Nirenberg (2000), J. Neurophysiol. 83:808, doi:10.1152/jn.2000.83.2.808; in the form of
+Gerstner et al. (2014), Neuronal Dynamics, section 5.3, doi:10.1017/CBO9781107447615.
 """
 
 from collections.abc import Mapping

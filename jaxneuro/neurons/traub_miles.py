@@ -6,7 +6,7 @@
 
 Units: ms, mV, uF/cm2, mS/cm2, uA/cm2.
 
-Source: Brette et al. (2007), J. Comput. Neurosci. 23:349, Appendix 2 (benchmark of Hodgkin-Huxley cells),
+Source: Brette et al. (2007), J. Comput. Neurosci. 23:349 (the benchmark of Hodgkin-Huxley cells),
 doi:10.1007/s10827-007-0038-6, after Traub & Miles (1991), Neuronal Networks of the Hippocampus,
 doi:10.1017/CBO9780511895401. The benchmark gives 1 uF/cm2, 5e-5 S/cm2 (leak), 100 and 30 mS/cm2, on 20,000 um2. Deviations: the
 cell alone, without synapses; the benchmark does not say what a spike is: v_thresh is ours, 0 mV.

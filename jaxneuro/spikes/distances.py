@@ -30,7 +30,7 @@ def van_rossum_distance(a: TrainLike, b: TrainLike, tau: ScalarLike) -> Scalar:
 
     Differentiable: in every spike time and tau, but for a kink where a spike of a meets one of b. Gradient 0 at D = 0.
 
-    Source: van Rossum (2001), Neural Comput. 13:751, eqs. 2.2 and 2.3, doi:10.1162/089976601300014321.
+    Source: van Rossum (2001), Neural Comput. 13:751, doi:10.1162/089976601300014321.
 
     Example:
         >>> float(van_rossum_distance(jnp.array([10.0, 30.0]), jnp.array([10.0, jnp.inf]), 5.0)) ** 2

@@ -44,7 +44,7 @@ def cv(spike_times: TrainLike) -> Scalar:
     Differentiability: in every spike time; gradient 0 at a regular train, where the CV has a kink, and for
     fewer than two intervals.
 
-    Source: Gerstner et al. (2014), Neuronal Dynamics, section 7.3.1, doi:10.1017/CBO9781107447615.
+    Source: Gerstner et al. (2014), Neuronal Dynamics, section 7.3, doi:10.1017/CBO9781107447615.
 
     Example:
         >>> float(cv(jnp.array([10.0, 20.0, 50.0, jnp.inf])))
@@ -173,7 +173,7 @@ def fano_factor(spike_times: TrainLike, window: ScalarLike, t0: ScalarLike, t1: 
 
     Differentiability: none (counts).
 
-    Source: Fano (1947), Phys. Rev. 72:26, doi:10.1103/PhysRev.72.26; Gerstner et al. (2014), Neuronal Dynamics, section 7.3,
+    Source: Fano (1947), Phys. Rev. 72:26, doi:10.1103/PhysRev.72.26; Gerstner et al. (2014), Neuronal Dynamics, section 7.2,
     doi:10.1017/CBO9781107447615.
 
     Example:

@@ -27,7 +27,7 @@ def rate(spike_times: TrainLike) -> Scalar:
 
     Differentiability: in the first and last spike time; gradient 0 for fewer than two spikes.
 
-    Source: the inverse mean interspike interval, Gerstner et al. (2014), Neuronal Dynamics, section 7.2,
+    Source: the inverse mean interspike interval, Gerstner et al. (2014), Neuronal Dynamics, sections 7.2 and 7.3,
     doi:10.1017/CBO9781107447615.
 
     Example:

@@ -35,7 +35,7 @@ def ou_noise(
 
     Differentiable: in mean, std and tau, along the path of the same random numbers.
 
-    Source: Gillespie (1996), Phys. Rev. E 54:2084, eqs. 1.9, doi:10.1103/PhysRevE.54.2084.
+    Source: Gillespie (1996), Phys. Rev. E 54:2084, doi:10.1103/PhysRevE.54.2084.
 
     Example:
         >>> import jax, jaxneuro as jn
