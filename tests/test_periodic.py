@@ -111,6 +111,16 @@ def test_multipliers_and_derivatives_of_adex():
     assert np.all(orbit.multipliers[:, 1] == 0) and slope[1] < -1 < slope[0] < 0
 
 
+def test_derivatives_survive_a_long_upstroke():
+    """AdEx to 20 mV, where dv/dt is 1e14 mV/ms: the error of a step there hardly moves the spike, but counts in its derivative.
+
+    Expected: scipy, DOP853 at 1e-13, from -45 mV on with v as the independent variable; the multiplier by central differences.
+    """
+    orbit = periodic_orbit(jn.AdEx, jn.AdEx.default_params(a=0.008, tau_w=60.0), 0.92203544)
+    assert_close(orbit.period, 30.802967644150737, rtol=1e-9)
+    assert_close(orbit.multipliers[0].real, 0.41167637, rtol=1e-7)
+
+
 def test_hodgkin_huxley():
     """Rates of references, trains that end, and an unstable orbit between rest and spiking."""
     currents = jnp.array([6.5, 10.0, 20.0, 5.0, 6.2, 9.0])
