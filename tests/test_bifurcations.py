@@ -257,6 +257,18 @@ def test_bad_input():
         continuation(jn.LIF, p, 0.0, state, bounds=(0.0, 1.0), box=(-80.0, -50.0))
     with pytest.raises(RuntimeError, match="fold_point: Newton's method did not converge"):
         fold_point(jn.LIF, p, 0.0, state)  # a straight line has no fold
+    for bounds in ((1.0, 0.0), (0.0, 0.0), (0.0, jnp.nan)):
+        with pytest.raises(ValueError, match=r"bounds must be \(lowest, highest\)"):
+            stability_limit(jn.LIF, p, bounds=bounds)
+        with pytest.raises(ValueError, match=r"bounds must be \(lowest, highest\)"):
+            continuation(jn.LIF, p, 0.0, state, bounds=bounds)
+    assert jax.jit(lambda: stability_limit(jn.LIF, p, bounds=(0.0, 3.0)).current)() == pytest.approx(2.0, rel=1e-12)
+    with pytest.raises(ValueError, match="box must be a pair of states"):
+        stability_limit(jn.LIF, p, box=(-80.0, -50.0))
+    with pytest.raises(ValueError, match="state0 must be a LIFState"):
+        continuation(jn.LIF, p, 0.0, 3.0, bounds=(0.0, 1.0))
+    with pytest.raises(RuntimeError, match="fold_point: The stimulus is not finite"):
+        fold_point(jn.LIF, p, jnp.nan, state)
 
 
 def test_float32():

@@ -11,7 +11,7 @@ from solved import differentiated
 
 import jaxneuro as jn
 from jaxneuro import neurons
-from jaxneuro.analysis import FIXED_POINTS, fixed_points, nullclines, stability
+from jaxneuro.analysis import FIXED_POINTS, fixed_points, jacobian, nullclines, stability
 
 
 def steady_current(v):
@@ -106,6 +106,18 @@ def test_bad_input():
         fixed_points(jn.QIF, p, 10.0, max_points=3)
     with pytest.raises(ValueError, match="LIF has 1"):
         nullclines(jn.LIF, jn.LIF.default_params(), 0.0, -60.0)
+    with pytest.raises(ValueError, match="current must be a real scalar"):
+        fixed_points(jn.QIF, p, jnp.zeros(2))
+    with pytest.raises(ValueError, match="current must be a real scalar"):
+        jacobian(jn.QIF, p, jnp.zeros(2), jn.QIF.init_state(p))
+    with pytest.raises(ValueError, match=r"params.a has shape \(2,\)"):
+        fixed_points(jn.QIF, p._replace(a=jnp.ones(2)), 0.0)
+    with pytest.raises(ValueError, match="each field of the first below the second"):
+        fixed_points(jn.QIF, p, 0.0, box=(type(jn.QIF.init_state(p))(0.0), type(jn.QIF.init_state(p))(-90.0)))
+    with pytest.raises(ValueError, match="state0 must be a QIFState"):
+        jacobian(jn.QIF, p, 0.0, (1.0, 2.0))
+    found = jax.jit(lambda i: fixed_points(jn.QIF, p, i, max_points=3))(jnp.nan)
+    assert found.result == jn.RESULTS.bad_stimulus and found.num_points == 0
 
 
 def test_nullclines():

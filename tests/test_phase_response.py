@@ -138,6 +138,11 @@ def test_bad_input():
         perturbed_phase_response(jn.LIF, lif, 3.0, PHASES, field="v", kick=1.0, num_periods=1)
     with pytest.raises(RuntimeError, match="does not fire"):
         phase_response(jn.LIF, lif, 1.0, PHASES)
+    for kick in (0.0, jnp.nan):
+        with pytest.raises(ValueError, match="kick must be finite and not 0"):
+            perturbed_phase_response(jn.LIF, lif, 3.0, PHASES, field="v", kick=kick)
+    with pytest.raises(RuntimeError, match="times are not valid"):
+        lyapunov_exponent(jn.LIF, lif, 1.0, window=0.0, num_windows=2, transient=0)
     silent = phase_response(jn.LIF, lif, 1.0, PHASES, throw=False)
     assert silent.result == jn.RESULTS.no_spikes and jnp.isnan(silent.response.v).all()
     kicked = perturbed_phase_response(jn.LIF, lif, 1.0, PHASES, field="v", kick=5.0, throw=False)

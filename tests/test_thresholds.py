@@ -164,6 +164,7 @@ def test_fi_curve_says_what_failed():
         fi_curve(jn.LIF, params, 3.0)
     with pytest.raises(RuntimeError, match="times are not valid"):
         fi_curve(jn.LIF, params, [1.0, 3.0], 600.0, transient=600.0, max_spikes=5)
+    assert fi_curve(jn.LIF, params, [], 600.0).rate.shape == (0,)
 
 
 def test_pulses_for_hodgkin_huxley():
@@ -212,5 +213,5 @@ def test_wrong_calls_say_so():
         rheobase(jn.LIF, params, bracket=(0.0, 1.0), t1=100.0)
     with pytest.raises(RuntimeError, match="The stimulus is not finite"):
         pulse_threshold(jn.LIF, params, 0.0)
-    with pytest.raises(ValueError, match=r"bracket must be \(lowest, highest\) current; it is 3.0"):
+    with pytest.raises(ValueError, match=r"bracket must be \(lowest, highest\); it is 3.0"):
         rheobase(jn.LIF, params, bracket=3.0)

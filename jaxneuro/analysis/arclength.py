@@ -10,10 +10,11 @@ from jax.flatten_util import ravel_pytree
 from jaxneuro.analysis.bifurcations import Bifurcation, locate, value_of, with_value
 from jaxneuro.analysis.critical import BIFURCATIONS
 from jaxneuro.analysis.implicit import raise_eagerly
+from jaxneuro.analysis.inputs import Box, check_box, interval, neuron, refused, state_of
 from jaxneuro.analysis.roots import flat_model
-from jaxneuro.analysis.steady import Box, check_box, threshold_distance, units_of
+from jaxneuro.analysis.steady import threshold_distance, units_of
 from jaxneuro.analysis.walk import Curve, Point, join, length, start, walk
-from jaxneuro.model import NeuronModel, valid_params
+from jaxneuro.model import NeuronModel
 from jaxneuro.results import RESULTS
 from jaxneuro.types import Array, BoolScalar, Integer, IntScalar, Params, Scalar, ScalarLike, State
 
@@ -66,7 +67,8 @@ def continuation(
         result is successful where both ends lie on the bounds.
 
     Raises:
-        ValueError: for an unknown parameter, a box that is no pair of states, max_points < 4 or max_bifurcations < 1.
+        ValueError, TypeError: for an unknown parameter, bounds that do not rise, a box or state0 that is not of the model's
+            states, max_points < 4 or max_bifurcations < 1, no scalars.
         RuntimeError: eagerly: not_converged (no fixed point near state0, or a bifurcation that Newton's method lost), left_box,
             stalled, too_many_points (the branch is longer than max_points allows, or has more bifurcations than fit).
 
@@ -86,11 +88,10 @@ def continuation(
         raise ValueError(
             f"max_points must be at least 4 and max_bifurcations at least 1; they are {max_points} and {max_bifurcations}."
         )
+    params, current = neuron(params, current)
     check_box(model, params, box)
-    dtype = jnp.result_type(*jax.tree.leaves(params))
-    current = jnp.asarray(current, dtype)
     value_of(params, current, parameter)
-    ends = (jnp.asarray(bounds[0], dtype), jnp.asarray(bounds[1], dtype))
+    state0, ends = state_of(model, params, state0), interval("bounds", bounds, current.dtype)
     branch = _solve(model, params, current, state0, ends, parameter, box, int(max_points), int(max_bifurcations))
     raise_eagerly("continuation", branch.result, throw)
     return branch
@@ -114,7 +115,7 @@ def _solve(
     back, forth = (jax.tree.map(lambda x, k=k: x[k], walks.result) for k in range(2))
     result = RESULTS.where(back == RESULTS.successful, forth, back)
     result = RESULTS.where(result == RESULTS.successful, located, result)
-    result = RESULTS.where(valid_params(model, params), result, RESULTS.bad_parameters)
+    result = refused(model, params, current, result)
     there = found & (jnp.arange(max_points) < number)
     u = jnp.where(there[:, None], points.y * curve.units.unknowns[None, :], jnp.nan)
     unravel = flat_model(model, params)[1]

@@ -10,10 +10,11 @@ from jax.flatten_util import ravel_pytree
 
 from jaxneuro.analysis.critical import BIFURCATIONS, critical_point
 from jaxneuro.analysis.implicit import raise_eagerly
+from jaxneuro.analysis.inputs import neuron, refused, state_of
 from jaxneuro.analysis.linear import critical_frequency
 from jaxneuro.analysis.roots import Units, flat_model
 from jaxneuro.analysis.steady import threshold_distance, units_of
-from jaxneuro.model import NeuronModel, valid_params
+from jaxneuro.model import NeuronModel
 from jaxneuro.results import RESULTS
 from jaxneuro.types import Array, BoolScalar, Float, Params, Scalar, ScalarLike, State
 
@@ -53,7 +54,7 @@ def fold_point(
         Bifurcation(value, state, omega, coefficient, result); NaN where Newton's method found none.
 
     Raises:
-        ValueError: for an unknown parameter.
+        ValueError, TypeError: for an unknown parameter, a state of another kind, no scalars.
         RuntimeError: eagerly, if Newton's method did not converge.
 
     Differentiable: value and state in every parameter (and the current, where it is not the unknown), by the implicit
@@ -68,7 +69,7 @@ def fold_point(
         >>> round(float(fold.value), 3), round(float(fold.state.v), 3), round(float(fold.coefficient), 4)
         (0.225, -57.5, 0.004)
     """
-    found = _locate(model, params, _as(current, params), state, parameter, BIFURCATIONS.fold)
+    found = _locate(model, *neuron(params, current), state_of(model, params, state), parameter, BIFURCATIONS.fold)
     raise_eagerly("fold_point", found.result, throw)
     return found
 
@@ -105,7 +106,7 @@ def hopf_point(
         >>> round(float(hopf.value), 3), round(float(hopf.omega), 3)
         (3.797, 0.06)
     """
-    found = _locate(model, params, _as(current, params), state, parameter, BIFURCATIONS.hopf)
+    found = _locate(model, *neuron(params, current), state_of(model, params, state), parameter, BIFURCATIONS.hopf)
     raise_eagerly("hopf_point", found.result, throw)
     return found
 
@@ -123,10 +124,6 @@ def value_of(params: Params, current: Scalar, parameter: str) -> Scalar:
     return current if parameter == "current" else getattr(params, parameter)
 
 
-def _as(current: ScalarLike, params: Params) -> Scalar:
-    return jnp.asarray(current, jnp.result_type(*jax.tree.leaves(params)))
-
-
 @eqx.filter_jit
 def _locate(
     model: NeuronModel, params: Params, current: Scalar, state: State, parameter: str, kind: Any
@@ -137,8 +134,7 @@ def _locate(
     by_value = lambda x, params, value: field(x, *with_value(params, current, parameter, value))
     units = units_of(by_value, fixed, guess[:-1], guess[-1], threshold_distance(model, fixed))
     located, _, _ = locate(model, parameter, (params, current), kind, guess, units)
-    okay = valid_params(model, params)
-    return located._replace(result=RESULTS.where(okay, located.result, RESULTS.bad_parameters))
+    return located._replace(result=refused(model, params, current, located.result))
 
 
 def locate(

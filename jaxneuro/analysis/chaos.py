@@ -205,11 +205,10 @@ def _of_flow(
     begin = _Flow(zero, state0, zero, _first(flat0.size, zero).at[-1].set(0.0), _successful())
     end, (growth, count) = jax.lax.scan(body, begin, None, length=transient + num_windows)
     growth, count = growth[transient:], count[transient:]
-    lost = jnp.where(end.result == RESULTS.successful, 0.0, jnp.nan)
+    result = RESULTS.where(window > 0, end.result, RESULTS.bad_times)
+    lost = jnp.where(result == RESULTS.successful, 0.0, jnp.nan)
     time = num_windows * window
-    return LyapunovExponent(
-        jnp.sum(growth) / time + lost, growth + lost, 1e3 * jnp.sum(count) / time + lost, end.result
-    )
+    return LyapunovExponent(jnp.sum(growth) / time + lost, growth + lost, 1e3 * jnp.sum(count) / time + lost, result)
 
 
 @eqx.filter_jit

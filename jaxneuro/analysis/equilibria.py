@@ -9,10 +9,12 @@ import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 
 from jaxneuro.analysis.implicit import implicit_root, raise_eagerly
+from jaxneuro.analysis.inputs import Box, check_box, neuron, refused
 from jaxneuro.analysis.linear import stability_of
 from jaxneuro.analysis.roots import Units, flat_model, newton
-from jaxneuro.analysis.steady import Box, Point, at_first_variable, check_box, excluded, search_range, units_of
-from jaxneuro.model import NeuronModel, valid_params
+from jaxneuro.analysis.steady import Point, at_first_variable, excluded, search_range, units_of
+from jaxneuro.hybrid import prepare
+from jaxneuro.model import NeuronModel
 from jaxneuro.results import RESULTS
 from jaxneuro.types import Array, BoolScalar, Integer, IntScalar, Params, Scalar, ScalarLike, State
 
@@ -76,8 +78,9 @@ def fixed_points(
         FixedPoints(states, num_points, eigenvalues, kind, stable, result).
 
     Raises:
-        RuntimeError: eagerly, if there is none (no_fixed_point), or more than max_points (too_many_points).
-        ValueError: if max_points < 1, or the box is no pair of states.
+        RuntimeError: eagerly, if there is none (no_fixed_point), or more than max_points (too_many_points), or if the current
+            is not finite (bad_stimulus).
+        ValueError, TypeError: what is known while tracing: max_points < 1, a box that is no pair of states, no scalars.
 
     Differentiable: states and eigenvalues in every parameter and the current, by the implicit function theorem.
 
@@ -88,11 +91,9 @@ def fixed_points(
         >>> print(found.states.v.round(6), found.stable)
         [-65. -50.] [ True False]
     """
-    if max_points < 1:
-        raise ValueError(f"max_points must be at least 1, the number of fixed points to hold; it is {max_points}.")
+    params, current = neuron(params, current)
     check_box(model, params, box)
-    dtype = jnp.result_type(*jax.tree.leaves(params))
-    found = _solve(model, params, jnp.asarray(current, dtype), box, int(max_points))
+    found = _solve(model, params, current, box, prepare.positive("max_points", max_points))
     raise_eagerly("fixed_points", found.result, throw)
     return found
 
@@ -145,7 +146,7 @@ def _solve(model: NeuronModel, params: Params, current: Scalar, box: Box | None,
     result = RESULTS.where(number > 0, RESULTS.successful, RESULTS.no_fixed_point)
     result = RESULTS.where(jnp.any(lost), RESULTS.not_converged, result)
     result = RESULTS.where(jnp.sum(brackets.wanted) > max_points, RESULTS.too_many_points, result)
-    result = RESULTS.where(valid_params(model, params), result, RESULTS.bad_parameters)
+    result = refused(model, params, current, result)
     return FixedPoints(jax.vmap(unravel)(x), number, linear.eigenvalues, linear.kind, linear.stable, result)
 
 

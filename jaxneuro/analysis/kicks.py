@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxneuro.analysis.implicit import raise_eagerly
+from jaxneuro.analysis.inputs import known_to_fail
 from jaxneuro.analysis.periodic import PeriodicOrbit
 from jaxneuro.analysis.phases import Asked, Start, held_fields, orbit_and_inputs, starts_at
 from jaxneuro.analysis.returns import Return, on_section, refractory_duration, return_map
@@ -50,7 +51,8 @@ def perturbed_phase_response(
         throw, **search: as in `phase_response`.
 
     Returns:
-        A `PerturbedPhaseResponse`. A kick that silences the neuron has a NaN there and the result `no_spikes`.
+        A `PerturbedPhaseResponse`. A kick that silences the neuron has a NaN there and the result `no_spikes`; a traced kick
+        that is 0 or not finite has `bad_stimulus`.
 
     Raises:
         ValueError, TypeError: what is known while tracing.
@@ -75,6 +77,8 @@ def perturbed_phase_response(
         raise ValueError(f"num_periods must be at least 2; it is {num_periods}.")
     orbit, asked = orbit_and_inputs(model, params, current, phases, search)
     kick = prepare.scalar("kick", kick, asked.current.dtype)
+    if known_to_fail((kick != 0) & jnp.isfinite(kick)):
+        raise ValueError(f"kick must be finite and not 0, in the unit of {field}; it is {kick}.")
     found: Any = _perturb(model, orbit, asked, field, kick, num_periods)
     raise_eagerly(f"perturbed_phase_response({model.name})", found.result, throw)
     return found
@@ -109,6 +113,7 @@ def _perturb(
     both = jax.vmap(jax.vmap(advance, (None, 0)), (0, None))(starts, jnp.stack([kick, -kick]))
     (advance_, opposite), residual, there = both[0].T, jnp.max(both[1], axis=1), jnp.all(both[2])
     result = RESULTS.where(~good | there, result, RESULTS.no_spikes)
+    result = RESULTS.where((kick != 0) & jnp.isfinite(kick), result, RESULTS.bad_stimulus)
     lost = jnp.where(good, 0.0, jnp.nan)
     return PerturbedPhaseResponse(
         phases, starts.t + lost, orbit.period, advance_ + lost, opposite + lost, (advance_ - opposite) / (2 * kick) + lost,

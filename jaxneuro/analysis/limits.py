@@ -10,9 +10,10 @@ import jax.numpy as jnp
 from jaxneuro.analysis.critical import BIFURCATIONS, critical_point
 from jaxneuro.analysis.dense import eigenvalues
 from jaxneuro.analysis.implicit import raise_eagerly
+from jaxneuro.analysis.inputs import Box, check_box, interval, neuron
 from jaxneuro.analysis.linear import critical_frequency
 from jaxneuro.analysis.roots import flat_model
-from jaxneuro.analysis.steady import Box, Point, at_first_variable, excluded, search_range, units_of
+from jaxneuro.analysis.steady import Point, at_first_variable, excluded, search_range, units_of
 from jaxneuro.model import NeuronModel, valid_params
 from jaxneuro.results import RESULTS
 from jaxneuro.types import Array, BoolScalar, IntScalar, Params, Scalar, ScalarLike, State
@@ -60,6 +61,7 @@ def stability_limit(
         StabilityLimit(current, state, kind, omega, result); NaN where `result` is not successful.
 
     Raises:
+        ValueError, TypeError: what is known while tracing: bounds that do not rise, a box that is no pair of states, no scalars.
         RuntimeError: eagerly, if rest is not stable at the lower bound or stays stable up to the upper one.
 
     Differentiable: current, state and omega in every parameter, by the implicit function theorem.
@@ -72,10 +74,9 @@ def stability_limit(
         >>> round(float(limit.current), 6), bool(limit.kind == jn.analysis.BIFURCATIONS.threshold)
         (2.0, True)
     """
-    if bounds is not None:
-        dtype = jnp.result_type(*jax.tree.leaves(params))
-        bounds = (jnp.asarray(bounds[0], dtype), jnp.asarray(bounds[1], dtype))
-    limit = _solve(model, params, bounds, box)
+    params, zero = neuron(params)
+    check_box(model, params, box)
+    limit = _solve(model, params, interval("bounds", bounds, zero.dtype), box)
     raise_eagerly("stability_limit", limit.result, throw)
     return limit
 

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 
 from jaxneuro.analysis.dense import eigenvalues
+from jaxneuro.analysis.inputs import neuron, state_of
 from jaxneuro.analysis.roots import flat_model
 from jaxneuro.model import NeuronModel
 from jaxneuro.types import Array, BoolScalar, Float, Params, Scalar, ScalarLike, State
@@ -53,8 +54,8 @@ def jacobian(model: NeuronModel, params: Params, current: ScalarLike, state: Sta
         [[-0.06]]
     """
     _, _, field = flat_model(model, params)
-    x = ravel_pytree(state)[0]
-    return jax.jacfwd(field)(x, params, jnp.asarray(current, x.dtype))
+    x = ravel_pytree(state_of(model, params, state))[0]
+    return jax.jacfwd(field)(x, *neuron(params, current))
 
 
 def stability(model: NeuronModel, params: Params, current: ScalarLike, state: State) -> Stability:

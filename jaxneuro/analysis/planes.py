@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxneuro.analysis.implicit import implicit_root
+from jaxneuro.analysis.inputs import neuron
 from jaxneuro.analysis.roots import Units, flat_model, newton
 from jaxneuro.model import NeuronModel
 from jaxneuro.types import Array, BoolScalar, Params, Scalar, ScalarLike, State
@@ -47,12 +48,13 @@ def nullclines(model: NeuronModel, params: Params, current: ScalarLike, v: Any) 
         >>> round(float(lines.second.v), 3), round(float(lines.second.u), 3)
         (-16.0, -12.0)
     """
-    x0, unravel, _ = flat_model(model, params)
+    params, current = neuron(params, current)
+    x0, _, _ = flat_model(model, params)
     if x0.size != 2:
         raise ValueError(
             f"nullclines are lines for two state variables; {model.name} has {x0.size}. Hold the others fixed."
         )
-    return _nullclines(model, params, jnp.asarray(current, x0.dtype), jnp.asarray(v, x0.dtype))
+    return _nullclines(model, params, current, jnp.asarray(v, x0.dtype))
 
 
 @eqx.filter_jit

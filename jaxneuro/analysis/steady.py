@@ -12,11 +12,10 @@ import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 
 from jaxneuro.analysis.dense import solve
+from jaxneuro.analysis.inputs import Box
 from jaxneuro.analysis.roots import Units, newton
 from jaxneuro.model import NeuronModel
 from jaxneuro.types import Array, BoolScalar, Params, Scalar, State
-
-Box = tuple[State, State]
 
 
 class Point(NamedTuple):
@@ -79,15 +78,6 @@ def search_range(model: NeuronModel, params: Params, box: Box | None) -> tuple[S
     v0 = ravel_pytree(model.init_state(params))[0][0]
     distance = threshold_distance(model, params)
     return jax.lax.stop_gradient((v0 - 2 * distance, v0 + 3 * distance))
-
-
-def check_box(model: NeuronModel, params: Params, box: Box | None) -> None:
-    """Raise ValueError unless the box is None or a pair of states of the model."""
-    state = model.init_state(params)
-    pair = isinstance(box, tuple) and len(box) == 2
-    if box is None or (pair and all(jax.tree.structure(x) == jax.tree.structure(state) for x in box)):
-        return
-    raise ValueError(f"box must be a pair of states (lowest {type(state).__name__}, highest), or None; it is {box!r}.")
 
 
 def excluded(model: NeuronModel, params: Params, state: State) -> BoolScalar:

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 
 from jaxneuro.analysis.critical import BIFURCATIONS
 from jaxneuro.analysis.implicit import raise_eagerly
+from jaxneuro.analysis.inputs import interval
 from jaxneuro.analysis.limits import stability_limit
 from jaxneuro.analysis.onset import Onset, default_bracket, first_to_spike, root_of
 from jaxneuro.analysis.rest import resting_state
@@ -88,7 +89,7 @@ def rheobase(
         (2.0, True)
     """
     dtype = prepare.float_dtype(params)
-    t1, bracket = prepare.scalar("t1", t1, dtype), _bracket(bracket, dtype)
+    t1, bracket = prepare.scalar("t1", t1, dtype), interval("bracket", bracket, dtype)
     found = _rheobase(model, params, bracket, t1, state0)
     raise_eagerly(f"rheobase({model.name})", found.result, throw)
     return found
@@ -131,19 +132,11 @@ def pulse_threshold(
         (4.0, True)
     """
     dtype = prepare.float_dtype(params)
-    width, bracket = prepare.scalar("width", width, dtype), _bracket(bracket, dtype)
+    width, bracket = prepare.scalar("width", width, dtype), interval("bracket", bracket, dtype)
     t1 = width + 1000.0 if t1 is None else prepare.scalar("t1", t1, dtype)
     found = _pulse_threshold(model, params, width, bracket, t1, state0)
     raise_eagerly(f"pulse_threshold({model.name})", found.result, throw)
     return found
-
-
-def _bracket(bracket: Any, dtype: Any) -> Any:
-    if bracket is None:
-        return None
-    if not (isinstance(bracket, (tuple, list)) and len(bracket) == 2):
-        raise ValueError(f"bracket must be (lowest, highest) current; it is {bracket!r}.")
-    return tuple(prepare.scalar(f"bracket[{k}]", x, dtype) for k, x in enumerate(bracket))
 
 
 @eqx.filter_jit

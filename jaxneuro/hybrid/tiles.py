@@ -52,7 +52,7 @@ def _in_tiles(fn: Callable, lanes: int) -> Callable:
         flat = lambda leaves: fn(*jax.tree.unflatten(tree, leaves))
         if size <= lanes:
             # One tile; a further vmap around this one takes so many fewer of it.
-            out = _in_tiles(jax.vmap(flat, (axes,), axis_size=size), max(lanes // size, 1))(leaves)
+            out = _in_tiles(jax.vmap(flat, (axes,), axis_size=size), lanes // max(size, 1))(leaves)
         else:
             out = _map(flat, axes, leaves, size, lanes)
         return out, jax.tree.map(lambda _: True, out)
