@@ -94,6 +94,20 @@ def test_eif_fires_above_its_fold():
     assert count(fold * jnp.array([0.99, 1.03])).tolist()[0] == 0 < count(fold * jnp.array([0.99, 1.03]))[1]
 
 
+def test_eif_approaches_the_leaky_neuron_of_a_sharp_threshold():
+    """delta_t -> 0: LIF of threshold v_thresh, in closed form; upstrokes that no step resolves, to any cutoff."""
+    e_leak, v_thresh, v_reset, v_inf = -65.0, -59.9, -68.0, -55.0
+    climb = lambda v: 10 * np.log((v_inf - v) / (v_inf - v_thresh))
+    times = climb(e_leak) + (climb(v_reset) + 1.7) * np.arange(8)
+    run = lambda delta_t, v_peak: jn.simulate(
+        jn.EIF, jn.EIF.default_params(delta_t=delta_t, v_peak=v_peak), 0.1, 98.0, max_spikes=8
+    )
+    for dtype, delta_t in ((jnp.float64, 1e-4), (jnp.float32, 3e-3)):
+        sol = jax.jit(jax.vmap(run, (None, 0)))(jnp.asarray(delta_t, dtype), jnp.array([-30.0, 1e3], dtype))
+        assert sol.spike_times.dtype == dtype and bool(jnp.all(sol.result == jn.RESULTS.successful))
+        np.testing.assert_allclose(sol.spike_times, np.broadcast_to(times, (2, 8)), rtol=3.5 * delta_t)
+
+
 def test_theta_closed_form():
     """tau u' = u^2 + I with u = tan(theta/2): value and derivatives, from any start."""
     tau_m, current, theta0 = jnp.array([1.0, 3.0, 5.0]), jnp.array([1.5, 0.3, 2.0]), jnp.array([0.0, -2.0, 1.5])

@@ -111,6 +111,16 @@ def test_predictive_controller_in_diffeqsolve():
     np.testing.assert_allclose(sol.ys, jnp.exp(-5.0), rtol=1e-7)
 
 
+def test_a_variable_faster_than_the_shift_in_time_is_held_to_its_error():
+    """x follows y within 1e-7 ms: to let errors pass that shift time by rtol * 10 ms = 1e-6 ms let x grow to 1e300."""
+    term = dfx.ODETerm(lambda t, state, args: (-1e7 * (state[0] - state[1]), -state[1]))
+    sol: Any = dfx.diffeqsolve(
+        term, Unrolled(), 0.0, 3e-4, None, (jnp.asarray(0.5), jnp.asarray(1.0)),
+        stepsize_controller=PredictiveController(1e-7, 1e-7),
+    )  # fmt: skip
+    np.testing.assert_allclose([float(x[0]) for x in sol.ys], jnp.exp(-3e-4), rtol=1e-6)
+
+
 def test_rough_power():
     for dtype in (jnp.float32, jnp.float64):
         x = jnp.geomspace(1e-20, 1e20, 2001, dtype=dtype)

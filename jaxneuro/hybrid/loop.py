@@ -176,8 +176,11 @@ def result_after(
     result = jnp.where(kind == OVERFLOW, code(RESULTS.max_spikes_reached), result)
     running = kind != DONE
     if config.adaptive:
-        # The end of an exponential upstroke takes less time than `t` resolves: no reason to stop before the threshold.
-        arriving = now.armed & ~now.held & (-tried.ends.g0 <= tried.ends.slope0 * ulps(now.t, 65_536))
+        # An upstroke that accelerates within steps that `t` does not resolve ends soon, as does one whose end is as near:
+        # no reason to stop before the threshold.
+        g0, slope0, _, slope1, _ = tried.ends
+        ends_soon = (jnp.isfinite(g0) & (slope0 > 0) & (slope1 > 1.01 * slope0)) | (-g0 <= slope0 * ulps(now.t, 65_536))
+        arriving = now.armed & ~now.held & ends_soon
         stuck = running & ~tried.cut & (now.h_seen == 0) & (tried.h <= ulps(now.t, 4)) & ~arriving
         return jnp.where(stuck, code(RESULTS.step_too_small), result).astype(jnp.int32)
     result = jnp.where(running & ~tried.solver_ok, code(RESULTS.solver_failed), result)
