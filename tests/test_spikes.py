@@ -287,3 +287,17 @@ def test_distances_refuse():
     ):
         with pytest.raises(ValueError, match=message):
             call()
+
+
+def test_distances_of_traced_values_out_of_range_and_of_arrays_without_slots():
+    """A traced value cannot be refused: NaN, or its result; a train may have no slot at all."""
+    a, b, none = jnp.array([10.0, 30.0]), jnp.array([12.0, jnp.inf]), jnp.zeros(0)
+    for bad in (-1.0, jnp.nan):
+        assert jnp.isnan(jax.jit(jn.spikes.van_rossum_distance)(a, b, bad))
+        assert jnp.isnan(jax.jit(jn.spikes.victor_purpura_distance)(a, b, bad))
+        for window, duration in ((bad, 100.0), (2.0, bad)):
+            found = jax.jit(jn.spikes.coincidence_factor)(a, b, window, duration)
+            assert found.factor == 0 and found.result == jn.RESULTS.bad_parameters
+    for data, model, result in ((none, none, jn.RESULTS.no_spikes), (a, none, jn.RESULTS.successful)):
+        found = jn.spikes.coincidence_factor(data, model, 2.0, 100.0)
+        assert found.factor == 0 and found.num_coincidences == 0 and found.result == result

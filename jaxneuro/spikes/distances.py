@@ -23,7 +23,7 @@ def van_rossum_distance(a: TrainLike, b: TrainLike, tau: ScalarLike) -> Scalar:
         tau: decay of the filter, ms, > 0. Small: counts spikes that do not coincide; large: compares their numbers.
 
     Returns:
-        D, dimensionless; 0 for equal trains, two empty ones included.
+        D, dimensionless; 0 for equal trains, two empty ones included; NaN for a traced tau that is not > 0.
 
     Raises:
         ValueError: tau known and <= 0; trains that are not (spikes,).
@@ -57,7 +57,7 @@ def van_rossum_distance(a: TrainLike, b: TrainLike, tau: ScalarLike) -> Scalar:
     _, heights = jax.lax.scan(to_next, jnp.zeros((), times.dtype), (sign, decay))
     squared = 0.5 * jnp.sum(heights**2 * share)
     apart = squared > 0
-    return jnp.where(apart, jnp.sqrt(jnp.where(apart, squared, 1.0)), 0.0)
+    return jnp.where(tau > 0, jnp.where(apart, jnp.sqrt(jnp.where(apart, squared, 1.0)), 0.0), jnp.nan)
 
 
 def victor_purpura_distance(a: TrainLike, b: TrainLike, cost: ScalarLike) -> Scalar:
@@ -73,7 +73,8 @@ def victor_purpura_distance(a: TrainLike, b: TrainLike, cost: ScalarLike) -> Sca
             that do not coincide.
 
     Returns:
-        Dimensionless; the number of spikes of the other train where one is empty, 0 for two empty ones.
+        Dimensionless; the number of spikes of the other train where one is empty, 0 for two empty ones; NaN for a traced
+        cost that is not >= 0.
 
     Raises:
         ValueError: cost known and < 0; trains that are not (spikes,).
@@ -101,7 +102,8 @@ def victor_purpura_distance(a: TrainLike, b: TrainLike, cost: ScalarLike) -> Sca
         return jnp.where(there, jax.lax.cummin(best - number) + number, row), None
 
     row, _ = jax.lax.scan(add_spike, number, (ta.astype(dtype), in_a))
-    return jnp.sum(jnp.where(number == jnp.sum(in_b).astype(dtype), row, 0.0))
+    distance = jnp.sum(jnp.where(number == jnp.sum(in_b).astype(dtype), row, 0.0))
+    return jnp.where(cost >= 0, distance, jnp.nan)
 
 
 class Coincidence(NamedTuple):
@@ -128,7 +130,8 @@ def coincidence_factor(data: TrainLike, model: TrainLike, window: ScalarLike, du
 
     Returns:
         A `Coincidence`. Two trains without spikes: factor 0 and `RESULTS.no_spikes`. A window so wide that chance alone
-        would meet every spike, 2 nu window >= 1: factor 0 and `RESULTS.bad_parameters`.
+        would meet every spike, 2 nu window >= 1, or a traced window or duration that is not > 0: factor 0 and
+        `RESULTS.bad_parameters`.
 
     Raises:
         ValueError: window or duration known and <= 0; trains that are not (spikes,).
@@ -146,7 +149,7 @@ def coincidence_factor(data: TrainLike, model: TrainLike, window: ScalarLike, du
     (td, in_data), (tm, in_model) = split(data), split(model)
     dtype = jnp.result_type(td, tm)
     window, duration = scale("window", window, dtype), scale("duration", duration, dtype)
-    ordered = jnp.where(in_model, tm, jnp.inf).astype(dtype)
+    ordered = jnp.append(jnp.where(in_model, tm, jnp.inf), jnp.inf).astype(dtype)  # never of length 0
     # Two times in the same distance as the window coincide, whatever the rounding of their difference.
     reach = window * (1 + 1e-6 if dtype == jnp.float32 else 1 + 1e-12)
     earliest = jnp.searchsorted(ordered, td.astype(dtype) - reach)
@@ -161,7 +164,8 @@ def coincidence_factor(data: TrainLike, model: TrainLike, window: ScalarLike, du
     num = jnp.sum(jax.lax.scan(meet, jnp.zeros((), jnp.int32), spikes)[1])
     num_data, num_model = jnp.sum(in_data).astype(dtype), jnp.sum(in_model).astype(dtype)
     chance = 2 * window * num_model / duration
-    half, silent, certain = 0.5 * (num_data + num_model), num_data + num_model == 0, chance >= 1
+    half, silent, certain = 0.5 * (num_data + num_model), num_data + num_model == 0, ~(chance < 1)
+    certain |= ~((window > 0) & (duration > 0))
     factor = (
         (num.astype(dtype) - chance * num_data) / jnp.where(silent, 1.0, half) / jnp.where(certain, 1.0, 1 - chance)
     )
