@@ -216,6 +216,8 @@ def test_ou_noise_refuses():
     for error, message, wrong in (
         (ValueError, "tau must be > 0 ms", dict(tau=0.0)),
         (ValueError, "std must be >= 0", dict(std=-1.0)),
+        (ValueError, "std must be >= 0", dict(std=jnp.nan)),
+        (ValueError, "tau must be > 0", dict(tau=jnp.nan)),
         (ValueError, "dt must be one known, finite number", dict(dt=0.0)),
         (ValueError, "t1 must be one known, finite number", dict(t1=-1.0)),
         (ValueError, "mean must be a scalar", dict(mean=jnp.zeros(2))),

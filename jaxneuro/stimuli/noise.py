@@ -50,8 +50,8 @@ def ou_noise(
                 f"{name} must be one known, finite number in ms, {'>= 0' if least == 0 else '> 0'}; it is {value}."
             )
     values = scalars(mean=mean, std=std, tau=tau)
-    for name, bad in (("std", values["std"] < 0), ("tau", values["tau"] <= 0)):
-        if not isinstance(bad, Tracer) and bad:
+    for name, good in (("std", values["std"] >= 0), ("tau", values["tau"] > 0)):  # (false for a NaN)
+        if not isinstance(good, Tracer) and not good:
             raise ValueError(f"{name} must be {'>= 0' if name == 'std' else '> 0 ms'}; it is {values[name]}.")
     t1, dt = (float(str(np.asarray(x)[()])) for x in (t1, dt))  # by its digits: a float32 0.1 is a tenth here
     steps = int(np.ceil(t1 / dt * (1 - 1e-9)))
