@@ -38,7 +38,7 @@ def test_axes_keep_their_dtype():
     np.testing.assert_array_equal(out[2][1, 2], jax.vmap(jax.random.normal)(grid["key"]))
 
 
-@pytest.mark.parametrize("batch_size", [2, 5, 24])
+@pytest.mark.parametrize("batch_size", [1, 2, 5, 6, 24])
 def test_tiles_do_not_change_a_bit(batch_size):
     whole = jax.vmap(
         jax.vmap(jax.vmap(lambda z, a, m: chaos(dict(z=z, a=a, m=m)), (None, None, 0)), (None, 0, None)),
@@ -93,13 +93,17 @@ def test_grid_larger_than_an_int32_needs_no_memory():
 
 
 def test_indices_beyond_an_int32():
-    # 2^16 x 2^16 points, too many to sweep here: one tile near the end, by the function that sweep calls.
-    from jaxneuro.sweeps import _tile
+    # 2^16 x 2^16 points, too many to sweep here: the last tile, by the program that sweep runs.
+    from jaxneuro.sweeps.program import program
+    from jaxneuro.sweeps.tiling import Tiling, tile_shape
 
-    axes = (jnp.arange(2**16), jnp.arange(2**16))
-    digits = np.asarray(np.unravel_index(2**32 - 3, (2**16, 2**16)), np.int32)
-    x, y = _tile(lambda p: (p["x"], p["y"]), ("x", "y"), axes, digits, np.int32(3), 5)
-    assert (x.tolist(), y.tolist()) == ([65535] * 5, [65533, 65534, 65535, 65535, 65535])
+    huge = jn.grid(x=np.arange(2**16), y=np.arange(2**16))
+    tiling = Tiling(huge.shape, tile_shape(huge.shape, 5))
+    assert tiling.tile == (1, 5) and tiling.num_tiles == 2**16 * 13108
+    last = tiling.num_tiles - 1
+    x, y = program(lambda p: (p["x"], p["y"]), huge, tiling, None).run([last])
+    assert (x[0].tolist(), y[0].tolist()) == ([65535] * 5, [65535] * 5)
+    assert tiling.box(last) == (slice(65535, 65536), slice(65535, 65536)) and tiling.points([last, last - 1]) == 6
 
 
 def test_progress(capsys):
@@ -139,8 +143,10 @@ def test_bad_axes(axes, message):
     "options, message",
     [
         ({"batch_size": 0}, "batch_size must be an integer >= 1, or None; it is 0"),
-        ({"devices": 2}, r"sweep\(devices=...\) is not available yet; leave it None. It is 2"),
-        ({"store": "out"}, r"sweep\(store=...\) is not available yet; leave it None. It is 'out'"),
+        ({"devices": 0}, "devices must be a number >= 1, .*; it is 0"),
+        ({"devices": 99}, r"devices=99, but there .* \d of the platform .cpu. .*configure_cpu\(num_devices=99\)"),
+        ({"devices": []}, r"devices=\[\] holds no device"),
+        ({"devices": 2 * jax.local_devices()[:1]}, "holds a device twice"),
     ],
 )
 def test_bad_options(options, message):

@@ -1,0 +1,156 @@
+"""The compiled tile: `vmap` of a function over the points of a box, on one device or on several."""
+
+import functools
+import logging
+import weakref
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.core import Tracer
+from jax.extend.core import ClosedJaxpr, jaxpr_as_fun
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from jaxneuro.sweeps.devices import AXIS
+from jaxneuro.sweeps.grid import Grid, traced
+from jaxneuro.sweeps.tiling import Tiling
+
+_RETRACES = 3  # so many definitions of one piece of code are a habit
+
+
+class Program(NamedTuple):
+    """A function traced for tiles of so many points."""
+
+    jaxpr: ClosedJaxpr
+    out: Any  # the pytree of fn, its leaves (lanes, ...) as shapes and dtypes
+    run: Callable[[Sequence[int]], list[Any]]  # numbers of tiles -> leaves (tiles, lanes, ...), which are not waited for
+
+
+def program(fn: Callable, grid: Grid, tiling: Tiling, mesh: Mesh | None) -> Program:
+    """Trace `fn` for tiles of one size. What was traced and compiled before is found again.
+
+    The coordinates are arguments of the compiled program. Computed inside it, as broadcast axes, they let XLA move
+    operations in front of the broadcast, where multiply-adds round otherwise: results then depended on the shape of a tile.
+    """
+    leaves, structure = jax.tree.flatten(fn)
+    dynamic = [x if _is_data(x) else None for x in leaves]
+    keys = tuple(jax.random.key_impl(x) if _is_key(x) else None for x in grid.values())
+    static = _Static(structure, tuple(None if _is_data(x) else x for x in leaves), tuple(grid), keys)
+    axes = [np.asarray(jax.random.key_data(x) if _is_key(x) else x) for x in grid.values()]
+    found = _tile.trace(static, dynamic, _columns(axes, tiling, 0))
+    if any(isinstance(x, Tracer) for x in found.jaxpr.consts):
+        raise TypeError(traced("the values of fn are traced"))
+    if mesh is None:
+        return Program(
+            found.jaxpr,
+            found.out_info,
+            lambda numbers: [
+                x[None] for x in jax.tree.leaves(_tile(static, dynamic, _columns(axes, tiling, numbers[0])))
+            ],
+        )
+    everywhere = jax.device_put([x for x in dynamic if x is not None], NamedSharding(mesh, PartitionSpec()))
+
+    def run(numbers: Sequence[int]) -> list[Any]:
+        columns = zip(*(_columns(axes, tiling, number) for number in numbers), strict=True)
+        return _tiles(_same(found.jaxpr), mesh, everywhere, [np.stack(x) for x in columns])
+
+    return Program(found.jaxpr, found.out_info, run)
+
+
+class _Static(NamedTuple):
+    structure: Any
+    leaves: tuple[Any, ...]
+    names: tuple[str, ...]
+    keys: tuple[Any, ...]  # implementation of random keys, None for an axis of numbers
+
+
+def _is_data(x: Any) -> bool:
+    return eqx.is_array(x) or isinstance(x, np.ndarray | np.generic)
+
+
+def _is_key(x: Any) -> bool:
+    return jnp.issubdtype(x.dtype, jax.dtypes.prng_key)
+
+
+def _columns(axes: list[np.ndarray], tiling: Tiling, number: int) -> list[np.ndarray]:
+    """Return the coordinates of a tile's points, one array (lanes, ...) per axis; beyond the grid its last are repeated."""
+    columns = []
+    for k, (axis, first) in enumerate(zip(axes, tiling.start(number), strict=True)):
+        index = np.minimum(first + np.arange(tiling.tile[k]), len(axis) - 1)
+        along = index.reshape([-1 if i == k else 1 for i in range(len(axes))])
+        columns.append(axis[np.broadcast_to(along, tiling.tile).ravel()])
+    return columns
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _tile(static: _Static, dynamic: list[Any], columns: list[Any]) -> Any:
+    """Evaluate the function at the points with these coordinates."""
+    leaves = [y if x is None else x for x, y in zip(dynamic, static.leaves, strict=True)]
+    fn = jax.tree.unflatten(static.structure, leaves)
+    _note_trace(fn)
+
+    def at(*point: Any) -> Any:
+        values = [x if key is None else jax.random.wrap_key_data(x, impl=key) for x, key in zip(point, static.keys, strict=True)]
+        return _arrays(fn(dict(zip(static.names, values, strict=True))))
+
+    return jax.vmap(at)(*columns)
+
+
+@functools.partial(jax.jit, static_argnums=(0, 1))
+def _tiles(one: Callable, mesh: Mesh, dynamic: list[Any], columns: list[Any]) -> list[Any]:
+    """Run one tile on each device of the mesh: nothing is exchanged, no device waits for another inside a tile."""
+    along = PartitionSpec(AXIS)
+    split = jax.shard_map(
+        lambda dynamic, columns: [x[None] for x in one(*dynamic, *(x[0] for x in columns))],
+        mesh=mesh,
+        in_specs=(PartitionSpec(), along),
+        out_specs=along,
+        # Tiles are independent; the check would refuse loops of the user whose carry starts from a constant.
+        check_vma=False,
+    )
+    return split(dynamic, columns)
+
+
+@functools.lru_cache(maxsize=64)
+def _same(jaxpr: ClosedJaxpr) -> Callable:
+    """Return the same function for the same traced program, so that `_tiles` finds what it compiled."""
+    return jaxpr_as_fun(jaxpr)
+
+
+def _arrays(out: Any) -> Any:
+    for path, leaf in jax.tree_util.tree_leaves_with_path(out):
+        if not (eqx.is_array_like(leaf) and jnp.result_type(leaf) != jax.dtypes.float0):
+            raise TypeError(
+                f"fn must return a pytree of arrays; its output{jax.tree_util.keystr(path)} is a "
+                f"{type(leaf).__name__}: {leaf!r}."
+            )
+        if jnp.issubdtype(jnp.result_type(leaf), jax.dtypes.prng_key):
+            raise TypeError(f"output{jax.tree_util.keystr(path)} of fn is a random key; return jax.random.key_data(key).")
+    return out
+
+
+_definitions: dict[Any, tuple[int, Any]] = {}  # code -> number of functions traced, those of them still alive
+
+
+def _note_trace(fn: Any) -> None:
+    """Warn where the same code comes as a new function again and again, since each is compiled."""
+    while isinstance(fn, functools.partial):
+        fn = fn.func
+    code = getattr(fn, "__code__", None)
+    if code is None:
+        return
+    number, alive = _definitions.get(code, (0, weakref.WeakSet()))
+    if fn in alive:
+        return
+    alive.add(fn)
+    _definitions[code] = number + 1, alive
+    if number + 1 == _RETRACES:
+        logging.getLogger("jaxneuro").warning(
+            "sweep: %s (%s, line %d) came as a new function for the %drd time, and was traced and compiled each time. Define "
+            "it once, outside of the loop that calls sweep; what changes from call to call can be an axis of the grid or an "
+            "array in a jax.tree_util.Partial.",
+            getattr(fn, "__qualname__", "fn"), code.co_filename, code.co_firstlineno, _RETRACES,
+        )  # fmt: skip
