@@ -232,3 +232,17 @@ def test_float32_under_x64():
     assert sol.spike_times.dtype == jnp.float32 and int(sol.num_spikes) == 77
     # The tolerance is ten times that of float64; one rounding of a time near 1000 ms is 6e-5 ms.
     assert float(jnp.max(jnp.abs(sol.spike_times[:77] - exact))) < 1e-2
+
+
+def test_derivatives_at_default_tolerance_through_a_long_upstroke():
+    """AdEx to 20 mV, where dv/dt is 1e14 mV/ms: what hardly moves a spike there counts in its derivative."""
+
+    def times(g_leak, **settings):
+        params = jn.AdEx.default_params(a=0.008, tau_w=60.0)._replace(g_leak=g_leak)
+        return jn.simulate(jn.AdEx, params, 0.922, 100.0, max_spikes=4, adjoint=dfx.ForwardMode(), **settings).spike_times
+
+    along = lambda **settings: jax.jit(lambda g: jax.jvp(lambda g: times(g, **settings), (g,), (1.0,)))
+    g_leak = jn.AdEx.default_params().g_leak
+    (value, slope), (exact, exact_slope) = along()(g_leak), along(**TIGHT)(g_leak)
+    np.testing.assert_allclose(value[:3], exact[:3], atol=3e-4, rtol=0)
+    np.testing.assert_allclose(slope[:3], exact_slope[:3], rtol=5e-4)
