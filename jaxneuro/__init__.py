@@ -69,6 +69,7 @@ from jaxneuro.stimuli import (
 from jaxneuro.stimuli import (
     step as step,
 )
+from jaxneuro.sweeps import StoreError as StoreError
 from jaxneuro.sweeps import failed_points as failed_points
 from jaxneuro.sweeps import grid as grid
 from jaxneuro.sweeps import sweep as sweep

@@ -54,7 +54,7 @@ def test_no_module_has_the_name_of_a_public_function():
 
 
 def test_import_needs_no_extra():
-    extras = ("matplotlib", "tqdm", "tyro", "beartype", "sklearn", "tensorboardX")
+    extras = ("matplotlib", "tqdm", "tyro", "beartype", "sklearn", "tensorboardX", "zarr", "xarray")
     script = f"import sys, jaxneuro; print([m for m in {extras} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

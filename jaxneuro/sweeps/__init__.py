@@ -8,4 +8,5 @@ from jaxneuro.sweeps.failures import FailedPoints as FailedPoints
 from jaxneuro.sweeps.failures import failed_points as failed_points
 from jaxneuro.sweeps.grid import Grid as Grid
 from jaxneuro.sweeps.grid import grid as grid
+from jaxneuro.sweeps.journal import StoreError as StoreError
 from jaxneuro.sweeps.sweep import sweep as sweep

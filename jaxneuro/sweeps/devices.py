@@ -41,5 +41,7 @@ def _mesh(devices: list[Any], given: Any) -> Mesh:
         raise ValueError(f"devices={given!r} holds a device twice.")
     far = [d for d in devices if d.process_index != jax.process_index()]
     if far:
-        raise ValueError(f"devices={given!r} are devices of another process: {far}. Each process passes its own, or a mesh.")
+        raise ValueError(
+            f"devices={given!r} are devices of another process: {far}. Each process passes its own, or a mesh."
+        )
     return Mesh(np.array(devices), (AXIS,))

@@ -132,4 +132,3 @@ def _boxes(codes: Any, grid: Grid) -> Iterator[tuple[slice, ...]]:
     whole = grid.shape if chunks is None or not all(isinstance(c, int) for c in chunks) else chunks[: len(grid)]
     tiling = Tiling(grid.shape, tuple(whole))
     return (tiling.box(number) for number in range(tiling.num_tiles))
-

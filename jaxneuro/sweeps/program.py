@@ -25,8 +25,11 @@ class Program(NamedTuple):
     """A function traced for tiles of so many points."""
 
     jaxpr: ClosedJaxpr
+    arrays: list[Any]  # those that fn carries as a pytree: arguments of the program, not constants
     out: Any  # the pytree of fn, its leaves (lanes, ...) as shapes and dtypes
-    run: Callable[[Sequence[int]], list[Any]]  # numbers of tiles -> leaves (tiles, lanes, ...), which are not waited for
+    run: Callable[
+        [Sequence[int]], list[Any]
+    ]  # numbers of tiles -> leaves (tiles, lanes, ...), which are not waited for
 
 
 def program(fn: Callable, grid: Grid, tiling: Tiling, mesh: Mesh | None) -> Program:
@@ -43,21 +46,21 @@ def program(fn: Callable, grid: Grid, tiling: Tiling, mesh: Mesh | None) -> Prog
     found = _tile.trace(static, dynamic, _columns(axes, tiling, 0))
     if any(isinstance(x, Tracer) for x in found.jaxpr.consts):
         raise TypeError(traced("the values of fn are traced"))
-    if mesh is None:
-        return Program(
-            found.jaxpr,
-            found.out_info,
-            lambda numbers: [
-                x[None] for x in jax.tree.leaves(_tile(static, dynamic, _columns(axes, tiling, numbers[0])))
-            ],
-        )
-    everywhere = jax.device_put([x for x in dynamic if x is not None], NamedSharding(mesh, PartitionSpec()))
+    carried = [x for x in dynamic if x is not None]
 
-    def run(numbers: Sequence[int]) -> list[Any]:
+    def on_one(numbers: Sequence[int]) -> list[Any]:
+        (number,) = numbers
+        return [x[None] for x in jax.tree.leaves(_tile(static, dynamic, _columns(axes, tiling, number)))]
+
+    if mesh is None:
+        return Program(found.jaxpr, carried, found.out_info, on_one)
+    everywhere = jax.device_put(carried, NamedSharding(mesh, PartitionSpec()))
+
+    def on_all(numbers: Sequence[int]) -> list[Any]:
         columns = zip(*(_columns(axes, tiling, number) for number in numbers), strict=True)
         return _tiles(_same(found.jaxpr), mesh, everywhere, [np.stack(x) for x in columns])
 
-    return Program(found.jaxpr, found.out_info, run)
+    return Program(found.jaxpr, carried, found.out_info, on_all)
 
 
 class _Static(NamedTuple):
@@ -93,7 +96,10 @@ def _tile(static: _Static, dynamic: list[Any], columns: list[Any]) -> Any:
     _note_trace(fn)
 
     def at(*point: Any) -> Any:
-        values = [x if key is None else jax.random.wrap_key_data(x, impl=key) for x, key in zip(point, static.keys, strict=True)]
+        values = [
+            x if key is None else jax.random.wrap_key_data(x, impl=key)
+            for x, key in zip(point, static.keys, strict=True)
+        ]
         return _arrays(fn(dict(zip(static.names, values, strict=True))))
 
     return jax.vmap(at)(*columns)
@@ -128,7 +134,9 @@ def _arrays(out: Any) -> Any:
                 f"{type(leaf).__name__}: {leaf!r}."
             )
         if jnp.issubdtype(jnp.result_type(leaf), jax.dtypes.prng_key):
-            raise TypeError(f"output{jax.tree_util.keystr(path)} of fn is a random key; return jax.random.key_data(key).")
+            raise TypeError(
+                f"output{jax.tree_util.keystr(path)} of fn is a random key; return jax.random.key_data(key)."
+            )
     return out
 
 

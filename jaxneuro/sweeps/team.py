@@ -71,7 +71,9 @@ class Team:
         self._checked = time.monotonic()
         for process, message in sorted(self._said("stopped").items()):
             if process != self.index:
-                raise OthersStopped(f"Process {process} of the sweep stopped, and so does process {self.index}: {message}")
+                raise OthersStopped(
+                    f"Process {process} of the sweep stopped, and so does process {self.index}: {message}"
+                )
         for process in range(self.size):
             who = None if process == self.index else self.dead(process)
             if who is not None:

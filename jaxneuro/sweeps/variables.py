@@ -41,7 +41,7 @@ def enumeration_names(enumeration: Any) -> list[str]:
 
 def sentence(reason: str) -> str:
     """Return the sentence of an item of `jn.RESULTS`."""
-    return RESULTS[getattr(RESULTS, reason)]
+    return str(RESULTS[getattr(RESULTS, reason)])  # pyright: ignore[reportInvalidTypeArguments]
 
 
 def _is_item(x: Any) -> bool:
