@@ -10,8 +10,8 @@ import pytest
 
 import jaxneuro as jn
 
-# Programs of a vmap with small matrix products can wait for ever on XLA's pool of threads (jaxlib 0.10.2, seen once in a batch of
-# `stability_limit`). Two processes share two cores here: one thread each is as fast.
+# Two processes share two cores here, so one thread each is as fast; and no two LAPACK calls over a batch of lanes can wait for
+# each other's threads (jaxneuro/analysis/dense.py).
 os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + " --xla_cpu_multi_thread_eigen=false"
 if os.environ.get("JAXNEURO_PLAIN_CPU") != "1":
     jn.configure_cpu()
