@@ -63,9 +63,9 @@ def other_results(
         here = _kind(np.dtype(variable.dtype).name, (*tiling.shape, *variable.shape))
         if known != here:
             yield f"its output {variable.name!r} is {known}, here it is {here}"
-    for name in [] if units is None else [*there["axes"], *names]:
-        known = arrays.get(name, arrays.get(f"{name}_data"))["attributes"].get("units")
-        if known != units.get(name):
+    for name in [*there["axes"], *names]:
+        known = arrays[name if name in arrays else f"{name}_data"]["attributes"].get("units")
+        if units is not None and known != units.get(name):
             yield f"the unit of its {name!r} is {known!r}, here it is {units.get(name)!r}"
     for name in origin.keys() - {"function", "program_sha256"}:
         if there.get(name) != origin[name]:

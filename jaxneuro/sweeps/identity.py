@@ -39,7 +39,7 @@ def provenance(fn: Callable, jaxpr: ClosedJaxpr, arrays: list[Any]) -> dict[str,
         "function": name,
         "program_sha256": digest(jaxpr, arrays),
         **versions,
-        "x64": int(jax.config.jax_enable_x64),
+        "x64": int(jax.dtypes.canonicalize_dtype("float64") == "float64"),
         "platform": jax.default_backend(),
         "xla_cpu_options": " ".join(sorted(",".join(f.removeprefix(_CPU_OPTIONS) for f in flags).split(","))),
     }
@@ -65,5 +65,6 @@ def _constants(value: Any, seen: set[int]) -> Iterator[np.ndarray]:
         for item in value:
             yield from _constants(item, seen)
     elif isinstance(value, jax.Array | np.ndarray | np.generic | float):
-        key = isinstance(value, jax.Array) and jax.numpy.issubdtype(value.dtype, jax.dtypes.prng_key)
-        yield np.asarray(jax.random.key_data(value) if key else value)
+        if isinstance(value, jax.Array) and jax.numpy.issubdtype(value.dtype, jax.dtypes.prng_key):
+            value = jax.random.key_data(value)
+        yield np.asarray(value)

@@ -43,13 +43,10 @@ def check_names(grid: Grid, found: list[Variable], units: Mapping[str, str] | No
                 else "not allowed"
             )
             raise ValueError(f"A store needs one name for each output of fn, and {name!r} is {taken}: rename it.")
-    for name, dtype in [(v.name, v.dtype) for v in found] + [
-        (n, coordinate(n, axis)[1].dtype) for n, axis in grid.items()
-    ]:
-        if np.dtype(dtype).kind not in "biufc" or np.dtype(dtype).isbuiltin != 1:
-            raise TypeError(
-                f"{name!r} is of the dtype {dtype}, which a Zarr store cannot hold: cast it, e.g. to float32."
-            )
+    axes = [(name, coordinate(name, axis)[1].dtype) for name, axis in grid.items()]
+    for name, dtype in axes + [(variable.name, np.dtype(variable.dtype)) for variable in found]:
+        if dtype.kind not in "biufc" or dtype.isbuiltin != 1:
+            raise TypeError(f"{name!r} is of the dtype {dtype}, which a Zarr store cannot hold: cast it, e.g. to float32.")
     if units is not None and (unknown := sorted(set(units) - set(names) - set(grid))):
         raise ValueError(f"units names {unknown}, but there are the axes {list(grid)} and the outputs {names}.")
 
@@ -140,9 +137,9 @@ def _array(path: Path, shape: Any, chunks: Any, dtype: Any, dims: Any, attribute
 
 def _fill(dtype: np.dtype) -> Any:
     """Return what a point reads as that is not computed yet."""
-    return {"f": np.nan, "c": complex(np.nan, np.nan), "i": -1, "b": False}.get(
-        dtype.kind, np.iinfo("u8").max >> 8 * (8 - dtype.itemsize)
-    )
+    if dtype.kind == "u":
+        return int(np.iinfo(dtype).max)
+    return {"f": np.nan, "c": complex(np.nan, np.nan), "i": -1, "b": False}[dtype.kind]
 
 
 def _unit(units: Mapping[str, str], name: str) -> dict[str, Any]:
