@@ -101,9 +101,67 @@ def test_indices_beyond_an_int32():
     tiling = Tiling(huge.shape, tile_shape(huge.shape, 5))
     assert tiling.tile == (1, 5) and tiling.num_tiles == 2**16 * 13108
     last = tiling.num_tiles - 1
-    x, y = program(lambda p: (p["x"], p["y"]), huge, tiling, None).run([last])
-    assert (x[0].tolist(), y[0].tolist()) == ([65535] * 5, [65535] * 5)
+    x, y = program(lambda p: (p["x"], p["y"]), huge, tiling, [None]).run([last])[0]
+    assert (x.tolist(), y.tolist()) == ([65535] * 5, [65535] * 5)
     assert tiling.box(last) == (slice(65535, 65536), slice(65535, 65536)) and tiling.points([last, last - 1]) == 6
+
+
+def spikes_to(model, t1, max_spikes):
+    params = model.default_params()
+    return lambda p: jn.simulate_grid(model, params, p["i"], t1, dt=0.1, max_spikes=max_spikes)
+
+
+FIRING = spikes_to(jn.LIF, 100.0, 4)
+
+
+def test_failed_points_are_reported_and_listed(caplog):
+    grid = jn.grid(key=jax.random.split(jax.random.key(0), 2), i=np.array([0.0, 2.5, 3.0, 4.0, np.inf]))
+    sol = jn.sweep(lambda p: FIRING(p), grid, batch_size=3)
+    (record,) = caplog.records
+    assert record.name == "jaxneuro" and record.levelname == "WARNING"
+    title, *reasons = record.message.splitlines()
+    assert title == "sweep: 8 of 10 points failed; jn.failed_points(grid, out) lists them."
+    assert reasons[0].startswith(
+        "  max_spikes_reached (6) at key = 0, i = 2.5; key = 0, i = 3; key = 0, i = 4; and 3 more. More spikes than max_spikes"
+    )
+    assert reasons[1].startswith("  bad_stimulus (2) at key = 0, i = inf; key = 1, i = inf. The stimulus is not finite")
+    failed = jn.failed_points(grid, sol)
+    np.testing.assert_array_equal(failed.coordinates["i"], [2.5, 3.0, 4.0, np.inf] * 2)
+    np.testing.assert_array_equal(failed.index, [[k, j] for k in range(2) for j in range(1, 5)])
+    assert failed.reason.tolist() == [*["max_spikes_reached"] * 3, "bad_stimulus"] * 2
+    np.testing.assert_array_equal(jn.failed_points(grid, sol.result).index, failed.index)
+    with pytest.raises(ValueError, match="must hold one jn.RESULTS, e.g. sol.result; it holds 2"):
+        jn.failed_points(grid, (sol, sol))
+    with pytest.raises(ValueError, match=r"have the shape \(2, 5\), but the grid \(5, 2\)"):
+        jn.failed_points(jn.grid(i=np.arange(5), key=np.arange(2)), sol)
+
+
+def test_success_is_silent(caplog):
+    grid = jn.grid(i=[0.0, 1.0])
+    sol = jn.sweep(FIRING, grid)
+    failed = jn.failed_points(grid, sol)
+    assert not caplog.records and failed.index.shape == (0, 1) and failed.coordinates["i"].shape == (0,)
+
+
+def test_a_function_defined_anew_for_each_call_is_noticed_once(caplog):
+    for k in range(5):
+        jn.sweep(lambda p: p["z"] + 1, GRID)
+        assert len(caplog.records) == (k >= 2)
+    assert "test_sweep.py, line" in caplog.text and "Define it once" in caplog.text
+    for _ in range(5):  # the same function on other grids is compiled anew, but is no habit
+        jn.sweep(combine, jn.grid(z=np.arange(1.0, 2.0 + _), a=[1], m=[1.0]))
+    assert len(caplog.records) == 1
+
+
+@pytest.mark.parametrize("lanes", range(1, 10))
+def test_the_number_of_lanes_does_not_change_a_bit(lanes):
+    def fn(p):
+        x = p["x"]
+        return jnp.exp(x) + jnp.sin(x) * jnp.log1p(x) + x**0.3 / (1.1 + jnp.tanh(x)), jnp.cumsum(x * jnp.arange(3.0))
+
+    grid = jn.grid(x=np.random.default_rng(0).uniform(0.1, 3.0, 40))
+    for x, y in zip(jn.sweep(fn, grid), jn.sweep(fn, grid, batch_size=lanes), strict=True):
+        np.testing.assert_array_equal(x, y)
 
 
 def test_progress(capsys):

@@ -116,7 +116,8 @@ def test_names_of_outputs_and_axes_of_keys(tmp_path):
 def test_a_stopped_sweep_goes_on(tmp_path, writes):
     numbers, stop = writes
     unbroken = jn.sweep(outputs, GRID, store=tmp_path / "whole", batch_size=BATCH)
-    numbers.clear(), stop(2)
+    numbers.clear()
+    stop(2)
     with pytest.raises(KeyboardInterrupt):
         jn.sweep(outputs, GRID, store=tmp_path / "s", batch_size=BATCH)
     partly = xr.open_zarr(tmp_path / "s")  # an unfinished store can be looked at, without a warning
@@ -127,11 +128,35 @@ def test_a_stopped_sweep_goes_on(tmp_path, writes):
     assert contents(tmp_path / "s") == contents(tmp_path / "whole")
 
 
+def test_progress_counts_what_is_there_and_failures_are_remembered(tmp_path, writes, capsys, caplog):
+    _, stop = writes
+    stop(2)
+    fn = lambda p: jn.simulate_grid(
+        jn.LIF, jn.LIF.default_params(), 3.0 + 0 * p["z"], 60.0 * p["m"], dt=0.5, max_spikes=30
+    )
+    with pytest.raises(KeyboardInterrupt):
+        jn.sweep(fn, GRID, store=tmp_path, batch_size=BATCH)
+    stop(None)
+    capsys.readouterr()
+    jn.sweep(fn, GRID, store=tmp_path, progress=True)
+    bar = capsys.readouterr().err
+    assert " 33%" in bar and " 8.00/24.0" in bar and "100%" in bar and "point/s" in bar
+    (record,) = caplog.records
+    assert (
+        "24 of 24 points failed" in record.message and "at z = 1, a = 0, m = 10; z = 1, a = 0, m = 20" in record.message
+    )
+    import zarr
+
+    failed = jn.failed_points(GRID, zarr.open_group(tmp_path, mode="r")["result"])
+    np.testing.assert_array_equal(failed.index, np.argwhere(np.ones(GRID.shape)))
+
+
 def test_what_a_power_cut_leaves_is_computed_again(tmp_path, writes):
     numbers, stop = writes
     jn.sweep(square, GRID, store=tmp_path / "whole", batch_size=BATCH)
     store = tmp_path / "s"
-    numbers.clear(), stop(5)
+    numbers.clear()
+    stop(5)
     with pytest.raises(KeyboardInterrupt):
         jn.sweep(square, GRID, store=store, batch_size=BATCH)
     (store / "out" / "c.0.0.0").unlink()  # noted, but the chunk is gone
@@ -140,7 +165,8 @@ def test_what_a_power_cut_leaves_is_computed_again(tmp_path, writes):
     (store / "out" / "c.0.0.1.partial").write_bytes(b"to")
     notes = store / ".jaxneuro" / "done-0"
     notes.write_bytes(notes.read_bytes()[:-3])  # the last note, too, is torn
-    numbers.clear(), stop(None)
+    numbers.clear()
+    stop(None)
     jn.sweep(square, GRID, store=store, batch_size=BATCH)
     assert numbers == [0, 2, 3, 4, 5]
     assert contents(store) == contents(tmp_path / "whole")
@@ -221,13 +247,15 @@ def spike_times(p):
 
 
 def digest_here():
-    found = program(spike_times, jn.grid(i=[1.0, 2.0, 3.0]), Tiling((3,), (3,)), None)
+    found = program(spike_times, jn.grid(i=[1.0, 2.0, 3.0]), Tiling((3,), (3,)), [None])
     return digest(found.jaxpr, found.arrays)
 
 
 @pytest.mark.slow
 def test_the_program_is_known_again_in_another_process():
-    script = "import sys; sys.path.insert(0, sys.argv[1]); import conftest, test_sweep_store as t; print(t.digest_here())"
+    script = (
+        "import sys; sys.path.insert(0, sys.argv[1]); import conftest, test_sweep_store as t; print(t.digest_here())"
+    )
     command = [sys.executable, "-c", script, str(Path(__file__).parent)]
     digests = set()
     for seed in "1", "2":

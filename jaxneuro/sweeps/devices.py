@@ -7,15 +7,13 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
-AXIS = "tiles"
 
-
-def chosen_devices(devices: Any) -> Mesh | None:
-    """Return a mesh (tiles,) of devices of this process, or None for JAX's default device; raise for anything else."""
+def chosen_devices(devices: Any) -> list[Any]:
+    """Return devices of this process, [None] for JAX's default device; raise for anything else."""
     if devices is None:
-        return None
+        return [None]
     if isinstance(devices, Mesh):
-        return _mesh([d for d in devices.devices.ravel() if d.process_index == jax.process_index()], devices)
+        return _checked([d for d in devices.devices.ravel() if d.process_index == jax.process_index()], devices)
     if isinstance(devices, int | np.integer) and not isinstance(devices, bool):
         local = jax.local_devices()
         if devices < 1:
@@ -26,15 +24,15 @@ def chosen_devices(devices: Any) -> Mesh | None:
                 f"{local[0].platform!r} in this process. On a CPU, jn.configure_cpu(num_devices={devices}) before the "
                 f"first JAX computation makes host devices."
             )
-        return _mesh(local[:devices], devices)
+        return _checked(local[:devices], devices)
     if isinstance(devices, Sequence | np.ndarray) and all(isinstance(d, jax.Device) for d in devices):
-        return _mesh(list(devices), devices)
+        return _checked(list(devices), devices)
     raise TypeError(
         f"devices must be None, a number of local devices, a sequence of jax.Device or a jax.sharding.Mesh; it is {devices!r}."
     )
 
 
-def _mesh(devices: list[Any], given: Any) -> Mesh:
+def _checked(devices: list[Any], given: Any) -> list[Any]:
     if not devices:
         raise ValueError(f"devices={given!r} holds no device of this process ({jax.local_devices()}).")
     if len(set(devices)) < len(devices):
@@ -44,4 +42,4 @@ def _mesh(devices: list[Any], given: Any) -> Mesh:
         raise ValueError(
             f"devices={given!r} are devices of another process: {far}. Each process passes its own, or a mesh."
         )
-    return Mesh(np.array(devices), (AXIS,))
+    return devices

@@ -11,6 +11,8 @@ import jax
 import numpy as np
 from jax.extend.core import ClosedJaxpr, Jaxpr, Literal
 
+from jaxneuro.sweeps.grid import Grid
+
 _ADDRESS = re.compile(r"0x[0-9a-fA-F]+")
 _CPU_OPTIONS = "--xla_backend_extra_options="
 
@@ -27,6 +29,12 @@ def digest(jaxpr: ClosedJaxpr, arrays: list[Any]) -> str:
         summary.update(f"{array.dtype} {array.shape}".encode())
         summary.update(np.ascontiguousarray(array).tobytes())
     return summary.hexdigest()
+
+
+def axes(grid: Grid) -> list[str]:
+    """Return the names of the axes, each with the SHA-256 of its values."""
+    plain = lambda axis: jax.random.key_data(axis) if jax.numpy.issubdtype(axis.dtype, jax.dtypes.prng_key) else axis
+    return [f"{n} {x.shape} {hashlib.sha256(np.asarray(plain(x)).tobytes()).hexdigest()}" for n, x in grid.items()]
 
 
 def provenance(fn: Callable, jaxpr: ClosedJaxpr, arrays: list[Any]) -> dict[str, Any]:

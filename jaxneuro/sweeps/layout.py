@@ -46,7 +46,9 @@ def check_names(grid: Grid, found: list[Variable], units: Mapping[str, str] | No
     axes = [(name, coordinate(name, axis)[1].dtype) for name, axis in grid.items()]
     for name, dtype in axes + [(variable.name, np.dtype(variable.dtype)) for variable in found]:
         if dtype.kind not in "biufc" or dtype.isbuiltin != 1:
-            raise TypeError(f"{name!r} is of the dtype {dtype}, which a Zarr store cannot hold: cast it, e.g. to float32.")
+            raise TypeError(
+                f"{name!r} is of the dtype {dtype}, which a Zarr store cannot hold: cast it, e.g. to float32."
+            )
     if units is not None and (unknown := sorted(set(units) - set(names) - set(grid))):
         raise ValueError(f"units names {unknown}, but there are the axes {list(grid)} and the outputs {names}.")
 

@@ -11,10 +11,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
-from jax.extend.core import ClosedJaxpr, jaxpr_as_fun
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jax.extend.core import ClosedJaxpr
 
-from jaxneuro.sweeps.devices import AXIS
 from jaxneuro.sweeps.grid import Grid, traced
 from jaxneuro.sweeps.tiling import Tiling
 
@@ -32,11 +30,14 @@ class Program(NamedTuple):
     ]  # numbers of tiles -> leaves (tiles, lanes, ...), which are not waited for
 
 
-def program(fn: Callable, grid: Grid, tiling: Tiling, mesh: Mesh | None) -> Program:
+def program(fn: Callable, grid: Grid, tiling: Tiling, devices: Sequence[Any]) -> Program:
     """Trace `fn` for tiles of one size. What was traced and compiled before is found again.
 
     The coordinates are arguments of the compiled program. Computed inside it, as broadcast axes, they let XLA move
     operations in front of the broadcast, where multiply-adds round otherwise: results then depended on the shape of a tile.
+    Each of several devices has a program of its own, of one device. A `shard_map` over them compiles once for all, but XLA's
+    passes for several partitions round otherwise, so that results depended on the number of devices; and a device that is done
+    would wait for the slowest.
     """
     leaves, structure = jax.tree.flatten(fn)
     dynamic = [x if _is_data(x) else None for x in leaves]
@@ -47,20 +48,17 @@ def program(fn: Callable, grid: Grid, tiling: Tiling, mesh: Mesh | None) -> Prog
     if any(isinstance(x, Tracer) for x in found.jaxpr.consts):
         raise TypeError(traced("the values of fn are traced"))
     carried = [x for x in dynamic if x is not None]
+    there = [dynamic if device is None else jax.device_put(dynamic, device) for device in devices]
 
-    def on_one(numbers: Sequence[int]) -> list[Any]:
-        (number,) = numbers
-        return [x[None] for x in jax.tree.leaves(_tile(static, dynamic, _columns(axes, tiling, number)))]
+    def run(numbers: Sequence[int]) -> list[list[Any]]:
+        outs = []
+        for number, device, mine in zip(numbers, devices, there, strict=False):
+            columns = _columns(axes, tiling, number)
+            out = _tile(static, mine, columns if device is None else jax.device_put(columns, device))
+            outs.append(jax.tree.leaves(out))
+        return outs
 
-    if mesh is None:
-        return Program(found.jaxpr, carried, found.out_info, on_one)
-    everywhere = jax.device_put(carried, NamedSharding(mesh, PartitionSpec()))
-
-    def on_all(numbers: Sequence[int]) -> list[Any]:
-        columns = zip(*(_columns(axes, tiling, number) for number in numbers), strict=True)
-        return _tiles(_same(found.jaxpr), mesh, everywhere, [np.stack(x) for x in columns])
-
-    return Program(found.jaxpr, carried, found.out_info, on_all)
+    return Program(found.jaxpr, carried, found.out_info, run)
 
 
 class _Static(NamedTuple):
@@ -103,27 +101,6 @@ def _tile(static: _Static, dynamic: list[Any], columns: list[Any]) -> Any:
         return _arrays(fn(dict(zip(static.names, values, strict=True))))
 
     return jax.vmap(at)(*columns)
-
-
-@functools.partial(jax.jit, static_argnums=(0, 1))
-def _tiles(one: Callable, mesh: Mesh, dynamic: list[Any], columns: list[Any]) -> list[Any]:
-    """Run one tile on each device of the mesh: nothing is exchanged, no device waits for another inside a tile."""
-    along = PartitionSpec(AXIS)
-    split = jax.shard_map(
-        lambda dynamic, columns: [x[None] for x in one(*dynamic, *(x[0] for x in columns))],
-        mesh=mesh,
-        in_specs=(PartitionSpec(), along),
-        out_specs=along,
-        # Tiles are independent; the check would refuse loops of the user whose carry starts from a constant.
-        check_vma=False,
-    )
-    return split(dynamic, columns)
-
-
-@functools.lru_cache(maxsize=64)
-def _same(jaxpr: ClosedJaxpr) -> Callable:
-    """Return the same function for the same traced program, so that `_tiles` finds what it compiled."""
-    return jaxpr_as_fun(jaxpr)
 
 
 def _arrays(out: Any) -> Any:

@@ -44,8 +44,8 @@ def sweep(
     number of processes (tested). A function of your own may contain operations that XLA rounds differently for another number
     of lanes, such as matrix products and long sums: then it is so only for one `batch_size`.
 
-    **Devices and processes.** Several devices each run a tile at a time (`jax.shard_map`; host devices come from
-    `configure_cpu(num_devices=...)`). Several processes, started by you and joined by `jax.distributed.initialize`, all make
+    **Devices and processes.** Several devices each run a tile at a time (each compiles the tile for itself; host devices come
+    from `configure_cpu(num_devices=...)`). Several processes, started by you and joined by `jax.distributed.initialize`, all make
     the same call, and take turns with the tiles, each on its own devices; nothing is exchanged while computing. When one of
     them stops with an error or dies, the others stop with a message: those that share a host with it at once, others by
     the heartbeats of JAX (`heartbeat_timeout_seconds` of `initialize`).
@@ -91,10 +91,10 @@ def sweep(
         >>> jn.sweep(lambda p: p["x"] * p["y"], jn.grid(x=[1.0, 2.0, 3.0], y=[1.0, 10.0])).tolist()
         [[1.0, 10.0], [2.0, 20.0], [3.0, 30.0]]
     """
-    _check_arguments(grid, batch_size, store, units)
-    mesh, team = chosen_devices(devices), Team()
+    team = Team()
     with team.watch(), ExitStack() as stack:
-        there = None
+        _check_arguments(grid, batch_size, store, units)
+        chosen, there = chosen_devices(devices), None
         stored = None if store is None else Store(store, team)
         if stored is not None:
             stack.callback(stored.close)
@@ -103,8 +103,10 @@ def sweep(
         if stored is not None and there is not None:
             compare.check_batch(stored.path, there, tile, batch_size)
         tiling = Tiling(grid.shape, there or tile)
-        found = program(fn, grid, tiling, mesh)
+        found = program(fn, grid, tiling, chosen)
         leaves = variables(found.out, grid)
+        if team.size > 1:
+            team.same("sweep", [identity.digest(found.jaxpr, found.arrays), *identity.axes(grid), list(tiling.tile)])
         if stored is None:
             sink, todo = Memory(tiling, leaves), np.arange(tiling.num_tiles)
         else:
@@ -117,8 +119,10 @@ def sweep(
                 report.add(number, stored.read(number, report.positions))
         options: dict[str, Any] = dict(unit_scale=True, initial=grid.size - tiling.points(todo))
         with bar("sweep", grid.size, "point", progress and team.index == 0, **options) as shown:
-            _run(found, tiling, todo, 1 if mesh is None else mesh.size, team, sink, report, shown)
-        report.log(team.all("failures", report.state()))
+            _run(found, tiling, todo, len(chosen), team, sink, report, shown)
+        failures = team.all("failures", report.state())
+        if team.index == 0:
+            report.log(failures)
         arrays = sink.finish(team)
     return jax.tree.unflatten(jax.tree.structure(found.out), arrays)
 
@@ -129,12 +133,10 @@ def _run(
     """Compute this process's share of the tiles, `width` at a time; while the host takes some, the next are computed."""
     mine = todo[team.index :: team.size]
 
-    def finish(first: int, out: list[Any]) -> None:
-        values = [np.asarray(x) for x in out]
-        for k, number in enumerate(mine[first : first + width].tolist()):
-            box = tiling.box(number)
-            cut = tuple(slice(s.stop - s.start) for s in box)
-            tile = [x[k].reshape(*tiling.tile, *x.shape[2:])[cut] for x in values]
+    def finish(first: int, outs: list[list[Any]]) -> None:
+        for number, out in zip(mine[first : first + width].tolist(), outs, strict=True):
+            cut = tuple(slice(s.stop - s.start) for s in tiling.box(number))
+            tile = [np.asarray(x).reshape(*tiling.tile, *x.shape[1:])[cut] for x in out]
             sink.write(number, tile)
             report.add(number, [tile[p] for p in report.positions])
         if shown is not None:  # the other processes are taken to be as far
@@ -143,13 +145,12 @@ def _run(
 
     ahead = None
     for first in range(0, len(mine), width):
-        numbers = mine[np.minimum(np.arange(first, first + width), len(mine) - 1)].tolist()
-        out = found.run(numbers)
-        if any(isinstance(x, Tracer) for x in out):
+        outs = found.run(mine[first : first + width].tolist())
+        if any(isinstance(x, Tracer) for out in outs for x in out):
             raise TypeError(traced("the values of fn are traced"))
         if ahead is not None:
             finish(*ahead)
-        ahead = first, out
+        ahead = first, outs
     if ahead is not None:
         finish(*ahead)
 

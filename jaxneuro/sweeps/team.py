@@ -14,7 +14,7 @@ from typing import Any
 import jax
 import numpy as np
 from jax._src import distributed
-from jax.experimental import multihost_utils
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 _PATIENCE = 0.02  # s between looks at what another process has said
 _CHECK_EVERY = 1.0  # s between looks at whether the others are well, while computing
@@ -48,9 +48,25 @@ class Team:
         self._say(name, value)
         return self._hear(name, set(range(self.size)))
 
+    def same(self, name: str, value: Any) -> None:
+        """Raise where the processes do not all have the same value."""
+        for process, other in enumerate(self.all(name, value)):
+            if other != value:
+                raise ValueError(
+                    f"Process {process} sweeps another function or grid, or in other tiles, than process {self.index}: all "
+                    f"processes must make the same call of sweep, in the same order."
+                )
+
     def gather(self, mine: np.ndarray) -> np.ndarray:
         """Return the bytes of all processes (processes, n)."""
-        return mine[None] if self.size == 1 else np.asarray(multihost_utils.process_allgather(mine))
+        if self.size == 1:
+            return mine[None]
+        # One device of each process: `multihost_utils.process_allgather` asks that all processes have equally many.
+        first = {device.process_index: device for device in reversed(jax.devices())}
+        mesh = Mesh(np.array([first[process] for process in range(self.size)]), ("processes",))
+        split, whole = (NamedSharding(mesh, PartitionSpec(*names)) for names in (("processes",), ()))
+        sent = jax.make_array_from_process_local_data(split, mine[None], (self.size, *mine.shape))
+        return np.asarray(jax.device_put(sent, whole).addressable_data(0))
 
     @contextmanager
     def watch(self) -> Iterator[None]:
