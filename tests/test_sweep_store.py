@@ -131,9 +131,8 @@ def test_a_stopped_sweep_goes_on(tmp_path, writes):
 def test_progress_counts_what_is_there_and_failures_are_remembered(tmp_path, writes, capsys, caplog):
     _, stop = writes
     stop(2)
-    fn = lambda p: jn.simulate_grid(
-        jn.LIF, jn.LIF.default_params(), 3.0 + 0 * p["z"], 60.0 * p["m"], dt=0.5, max_spikes=30
-    )
+    params = jn.LIF.default_params()
+    fn = lambda p: jn.simulate_grid(jn.LIF, params, p["m"], 100.0, dt=0.5, max_spikes=1)
     with pytest.raises(KeyboardInterrupt):
         jn.sweep(fn, GRID, store=tmp_path, batch_size=BATCH)
     stop(None)
