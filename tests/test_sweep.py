@@ -153,6 +153,14 @@ def test_a_function_defined_anew_for_each_call_is_noticed_once(caplog):
     assert len(caplog.records) == 1
 
 
+def test_a_tile_of_one_point_is_computed_as_others_are():
+    lanes = []
+    run = jax.custom_batching.custom_vmap(lambda x: x)
+    run.def_vmap(lambda size, batched, x: (lanes.append(size), (x, True))[1])
+    assert jn.sweep(lambda p: run(p["x"]), jn.grid(x=[1.0, 2.0, 3.0]), batch_size=1).tolist() == [1.0, 2.0, 3.0]
+    assert lanes == [2]
+
+
 @pytest.mark.parametrize("lanes", range(1, 10))
 def test_the_number_of_lanes_does_not_change_a_bit(lanes):
     def fn(p):

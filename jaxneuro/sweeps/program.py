@@ -16,6 +16,9 @@ from jax.extend.core import ClosedJaxpr
 from jaxneuro.sweeps.grid import Grid, traced
 from jaxneuro.sweeps.tiling import Tiling
 
+# XLA drops a dimension of length one, and the program of a single lane then rounds otherwise (seen: the spike times of
+# Izhikevich's neuron, in the last bits); from two lanes on the width made no difference anywhere.
+_LEAST_LANES = 2
 _RETRACES = 3  # so many definitions of one piece of code are a habit
 
 
@@ -82,7 +85,8 @@ def _columns(axes: list[np.ndarray], tiling: Tiling, number: int) -> list[np.nda
     for k, (axis, first) in enumerate(zip(axes, tiling.start(number), strict=True)):
         index = np.minimum(first + np.arange(tiling.tile[k]), len(axis) - 1)
         along = index.reshape([-1 if i == k else 1 for i in range(len(axes))])
-        columns.append(axis[np.broadcast_to(along, tiling.tile).ravel()])
+        flat = np.broadcast_to(along, tiling.tile).ravel()
+        columns.append(axis[np.resize(flat, max(flat.size, _LEAST_LANES))])
     return columns
 
 

@@ -17,7 +17,7 @@ from jaxneuro.sweeps.memory import Memory
 from jaxneuro.sweeps.program import Program, program
 from jaxneuro.sweeps.store import Store
 from jaxneuro.sweeps.team import Team
-from jaxneuro.sweeps.tiling import DEFAULT_BATCH, Tiling, tile_shape
+from jaxneuro.sweeps.tiling import DEFAULT_BATCH, STORED_BATCH, Tiling, tile_shape
 from jaxneuro.sweeps.variables import variables
 
 
@@ -60,7 +60,7 @@ def sweep(
     Args:
         fn: a traceable function of one dict of scalars {axis name: value} that returns a pytree of arrays.
         grid: the axes, from `jn.grid`.
-        batch_size: points per tile at most; None is 1,024, or that of the store.
+        batch_size: points per tile at most; None is 1,024, with a store 8,192, or what the store has already.
         devices: None is JAX's default device; a number of local devices, a sequence of them, or a `jax.sharding.Mesh`, of
             which a process uses its own.
         store: path of a folder, new or of the same sweep, on a file system that all processes share; None keeps the
@@ -99,7 +99,8 @@ def sweep(
         if stored is not None:
             stack.callback(stored.close)
             there = stored.claim(grid)
-        tile = tile_shape(grid.shape, DEFAULT_BATCH if batch_size is None else int(batch_size))
+        default = DEFAULT_BATCH if stored is None else STORED_BATCH
+        tile = tile_shape(grid.shape, default if batch_size is None else int(batch_size))
         if stored is not None and there is not None:
             compare.check_batch(stored.path, there, tile, batch_size)
         tiling = Tiling(grid.shape, there or tile)
@@ -136,7 +137,7 @@ def _run(
     def finish(first: int, outs: list[list[Any]]) -> None:
         for number, out in zip(mine[first : first + width].tolist(), outs, strict=True):
             cut = tuple(slice(s.stop - s.start) for s in tiling.box(number))
-            tile = [np.asarray(x).reshape(*tiling.tile, *x.shape[1:])[cut] for x in out]
+            tile = [np.asarray(x)[: tiling.lanes].reshape(*tiling.tile, *x.shape[1:])[cut] for x in out]
             sink.write(number, tile)
             report.add(number, [tile[p] for p in report.positions])
         if shown is not None:  # the other processes are taken to be as far

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 DEFAULT_BATCH = 1024  # points a tile: enough to fill the vector units, few enough for their state to stay in cache
+STORED_BATCH = 8192  # with a store: a chunk costs 2 ms to write, whatever its size, and a file
 
 
 @dataclasses.dataclass(frozen=True)
