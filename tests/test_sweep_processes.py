@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
@@ -32,7 +33,7 @@ def two(tmp_path_factory):
         port = free.getsockname()[1]
     script = str(Path(__file__).with_name("sweep_process.py"))
     command = lambda k: [sys.executable, "-u", script, str(port), "2", str(k), str(2 - k), str(folder)]
-    pipes = dict(stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    pipes: dict[str, Any] = dict(stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     environment = {**os.environ, "XLA_FLAGS": os.environ.get("XLA_FLAGS", "")}
     processes = [subprocess.Popen(command(k), env=environment, **pipes) for k in range(2)]
     try:
