@@ -19,19 +19,19 @@ def fn(p):
     return {"times": sol.spike_times, "count": sol.num_spikes, "late": sol.num_spikes > 3, "result": sol.result}
 
 
-def killing(number):
+def killing(count):
     """Make the n-th tile of this process the last thing it does."""
     from jaxneuro.sweeps.store import Store
 
     write = Store.write
-    left = number
+    left = count
 
-    def last(self, tile, values):
+    def last(self, number, values):
         nonlocal left
         left -= 1
         if left == 0:
             os.kill(os.getpid(), signal.SIGKILL)
-        write(self, tile, values)
+        write(self, number, values)
 
     Store.write = last
 

@@ -119,8 +119,9 @@ def mark_complete(store: Path, root: dict[str, Any]) -> None:
 
 
 def open_array(path: Path, mode: str) -> Any:
-    # Chunks of zeros are written, too: what is not written reads as the fill value, and -0.0 as 0.0.
-    return zarr_module().open_array(store=str(path), mode=mode, config={"write_empty_chunks": True})
+    found = zarr_module().open_array(store=str(path), mode=mode)
+    # A chunk that equals the fill value is a file, too: it may hold a NaN of other bits. (`open_array` ignores a config.)
+    return found.with_config({"write_empty_chunks": True}) if mode == "r+" else found
 
 
 def _array(path: Path, shape: Any, chunks: Any, dtype: Any, dims: Any, attributes: dict[str, Any]) -> Any:
