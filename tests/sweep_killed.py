@@ -131,6 +131,7 @@ def main(store, kills, seed, *plans):
         plan = plans.pop(0) if plans else drawn if more else "none"
         written, _ = forked(store, plan, rng.uniform(0, duration) if plan == "delay" else None)
         print(plan, written, flush=True)
+        assert plan != "none" or written >= 0, "the run failed"
         killed += written < 0
         if written >= 0:  # whole, in spite of all
             assert contents(store) == contents(store + "-unbroken"), "the store differs from that of an unbroken run"
