@@ -97,8 +97,7 @@ def entries(neurons: int) -> Iterator[Entry]:
     for model in jn.ALL_MODELS:
         factor = FACTOR if model.name in CONDUCTANCES else 1.0
         yield Entry(f"simulate({model.name})", factor * FORWARD, lambda m=model: ahead(spikes(m), m, neurons))
-        gradient = lambda m: ahead(jax.grad(total(m), argnums=(0, 1)), m, neurons)
-        yield Entry(f"grad(simulate({model.name}))", factor * GRADIENT, lambda m=model: gradient(m))
+        yield Entry(f"grad(simulate({model.name}))", factor * GRADIENT, lambda m=model: ahead(slope(m), m, neurons))
         yield Entry(f"jvp(simulate({model.name}))", factor * DUAL, lambda m=model: ahead(tangent(m), m, neurons))
     yield Entry("simulate_grid(LIF)", FORWARD, lambda: ahead(on_grid(jn.LIF), jn.LIF, neurons))
     hh = jn.HodgkinHuxley
@@ -118,6 +117,10 @@ def total(model: Any) -> Callable:
         return jnp.sum(jnp.where(jnp.isfinite(times), times, 0.0))
 
     return loss
+
+
+def slope(model: Any) -> Callable:
+    return jax.grad(total(model), argnums=(0, 1))
 
 
 def tangent(model: Any) -> Callable:

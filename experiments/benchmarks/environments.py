@@ -1,8 +1,10 @@
 """The peers' environments, made from PyPI where they are not there yet, and processes that run a job in one."""
 
+import contextlib
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -70,21 +72,30 @@ def launch(command: list[str], job: dict[str, Any], folder: Path, timeout: float
         old.unlink()
     path = folder.absolute() / "job.json"
     path.write_text(json.dumps(job))
-    environment = {name: value for name, value in os.environ.items() if name not in NOT_PASSED_ON}
-    ours = "-m" in command
+    passed_on = {name: value for name, value in os.environ.items() if name not in NOT_PASSED_ON}
     try:
-        done = subprocess.run(
-            [*command, str(path)], capture_output=True, text=True, timeout=timeout, check=False, env=environment,
-            cwd=HERE.parents[1] if ours else folder,
-        )  # fmt: skip
-        why = f"ended with code {done.returncode}: {last_line(done.stderr)}"
-    except subprocess.TimeoutExpired:
-        why = f"took longer than {timeout:g} s"
+        with subprocess.Popen(
+            [*command, str(path)], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, start_new_session=True,
+            env={**passed_on, "TMPDIR": str(folder.absolute())}, cwd=HERE.parents[1] if "-m" in command else folder,
+        ) as process:  # fmt: skip
+            why = _wait(process, timeout)
     except OSError as error:
         why = str(error)
     answers = path.with_suffix(".answer")
     found = json.loads(answers.read_text()) if answers.exists() else []
     return found + [{"failed": why}] * (len(job["settings"]) - len(found))
+
+
+def _wait(process: subprocess.Popen[str], timeout: float) -> str:
+    """Wait for a process; end it, and what it has started, when it takes too long. Return how it ended."""
+    try:
+        _, errors = process.communicate(timeout=timeout)
+        return f"ended with code {process.returncode}: {last_line(errors)}"
+    except subprocess.TimeoutExpired:
+        return f"took longer than {timeout:g} s"
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
 
 
 def last_line(text: str) -> str:

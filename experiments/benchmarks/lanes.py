@@ -27,7 +27,7 @@ def cell_of(task: dict[str, Any], setting: dict[str, Any]) -> Cell:
     model = getattr(jn, task["model"])
     params = jax.tree.map(lambda x: x.astype(dtype), model.default_params(**task["params"]))
     state = {name: jnp.asarray(value, dtype) for name, value in task["state0"].items()}
-    currents = np.linspace(*task["currents"], task["neurons"]).astype(dtype)
+    currents = np.linspace(task["currents"][0], task["currents"][1], task["neurons"]).astype(dtype)
     return Cell(model, params, type(model.init_state(params))(**state), currents, task["duration"])
 
 
@@ -42,12 +42,15 @@ def controls(setting: dict[str, Any]) -> dict[str, Any]:
     return dict(solver=solver, stepsize_controller=dfx.PIDController(rtol=tolerance, atol=tolerance))
 
 
-def split(fn: Callable, devices: int) -> tuple[Callable, Callable, Callable]:
-    """Return `fn` over lanes, what deals the lanes out to the devices, and what brings results back into their order."""
+def split(fn: Callable, devices: int, check: bool = True) -> tuple[Callable, Callable, Callable]:
+    """Return `fn` over lanes, what deals the lanes out to the devices, and what brings results back into their order.
+
+    `check=False` leaves out the checks of `shard_map`: diffrax.PIDController does not pass them.
+    """
     if devices == 1:
         return jax.vmap(fn), jnp.asarray, lambda tree: jax.tree.map(np.asarray, tree)
     mesh, spec = Mesh(np.array(jax.devices()[:devices]), ("lanes",)), PartitionSpec("lanes")
-    batched = jax.shard_map(jax.vmap(fn), mesh=mesh, in_specs=spec, out_specs=spec)
+    batched = jax.shard_map(jax.vmap(fn), mesh=mesh, in_specs=spec, out_specs=spec, check_vma=check)
     sharding = NamedSharding(mesh, spec)
 
     def deal(x: Any) -> Any:  # lanes 0, devices, 2 devices, ... go to the first

@@ -45,7 +45,7 @@ def run(task: dict[str, Any], setting: dict[str, Any], job: dict[str, Any]) -> t
 def measured(fn: Callable, cell: Cell, setting: dict[str, Any], job: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
     """Compile and time `fn(current)` for all lanes; return what it gave, in the order of the lanes, and the times."""
     devices = setting.get("devices", 1)
-    batched, deal, collect = split(fn, devices)
+    batched, deal, collect = split(fn, devices, check="solver" not in setting)
     currents = deal(cell.currents)
     compiled, compile_s = timed(lambda: jax.jit(batched).lower(currents).compile())
     result, times = protocol.measure(lambda: jax.block_until_ready(compiled(currents)), job["repeats"], job["budget"])

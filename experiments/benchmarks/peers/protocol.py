@@ -8,13 +8,15 @@ import json
 import sys
 import time
 import traceback
+from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 
-def serve(run, packages):
+def serve(run: Callable, packages: tuple[str, ...]) -> None:
     """Run `run(task, setting, job) -> (measures, spikes)` at every setting of the job named on the command line."""
     path = Path(sys.argv[1])
     job = json.loads(path.read_text())
@@ -24,7 +26,7 @@ def serve(run, packages):
         path.with_suffix(".answer").write_text(json.dumps(answers))  # row by row: a kill leaves what is done
 
 
-def answer(run, setting, job, file, packages):
+def answer(run: Callable, setting: Any, job: Any, file: Path, packages: tuple[str, ...]) -> dict[str, Any]:
     try:
         measures, spikes = run(job["task"], setting, job)
     except Exception as error:  # whatever a tool raises becomes a sentence in the table
@@ -36,12 +38,14 @@ def answer(run, setting, job, file, packages):
     return {"peak_mib": peak_mib(), "versions": {"python": sys.version.split()[0], **versions}, **measures}
 
 
-def measure(run, repeats, budget=5.0, compiles=False):
+def measure(run: Callable, repeats: int, budget: float = 5.0, compiles: bool = False) -> tuple[Any, dict[str, Any]]:
     """Return the last result and the times of `run()`: first call, then repeats until `budget` seconds are spent.
 
     A first call that is over the budget is the only one, and counts as the steady one too, unless it `compiles`.
     """
-    wall, cpu, result = [], [], None
+    wall: list[float] = []
+    cpu: list[float] = []
+    result: Any = None
     for _ in range(1 + repeats):
         cpu0, wall0 = time.process_time(), time.perf_counter()
         result = run()
@@ -49,13 +53,13 @@ def measure(run, repeats, budget=5.0, compiles=False):
         cpu.append(time.process_time() - cpu0)
         if sum(wall[1:]) > budget or (wall[0] > budget and not compiles):
             break
-    times = {"first_s": wall[0], "seconds": wall[1:] or wall, "cpu_seconds": cpu[1:] or cpu}
+    times: dict[str, Any] = {"first_s": wall[0], "seconds": wall[1:] or wall, "cpu_seconds": cpu[1:] or cpu}
     if compiles:  # within the first call: the difference
         times["compile_s"] = times["first_s"] - float(np.median(times["seconds"]))
     return result, times
 
 
-def last_spikes(neurons, times, n):
+def last_spikes(neurons: Any, times: Any, n: int) -> dict[str, Any]:
     """Return count, last and last but one spike time of each of n neurons, from spikes in any order (inf: none)."""
     neurons, times = np.asarray(neurons, int), np.asarray(times, float)
     times = times[np.lexsort((times, neurons))]
@@ -67,16 +71,16 @@ def last_spikes(neurons, times, n):
     return {"count": count, "last": last, "before": before}
 
 
-def currents(task):
-    return np.linspace(*task["currents"], task["neurons"])
+def currents(task: dict[str, Any]) -> Any:
+    return np.linspace(task["currents"][0], task["currents"][1], task["neurons"])
 
 
-def grid_steps(task, dt):
+def grid_steps(task: dict[str, Any], dt: float) -> int:
     """Neuron steps of a run on a grid."""
     return task["neurons"] * round(task["duration"] / dt)
 
 
-def peak_mib(pid="self"):
+def peak_mib(pid: object = "self") -> float | None:
     """Return the peak resident memory of a process in MiB (of its own program, not of the one that started it)."""
     try:
         lines = Path(f"/proc/{pid}/status").read_text().splitlines()

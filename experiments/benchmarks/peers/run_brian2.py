@@ -51,8 +51,8 @@ def network(task, setting):
     params["c_m"] = params.pop("cm", 1.0)  # `cm` is a unit there
     refractory = params.pop("tau_refrac", 0.0)
     spikes = dict(SPIKES[model])
-    if refractory > 0:
-        spikes["refractory"] = refractory * b.ms
+    if refractory > 0:  # counted from the start of the step that crosses; the state is reset at its end
+        spikes["refractory"] = f"{refractory}*ms + dt"
     group = b.NeuronGroup(task["neurons"], EQUATIONS[model], method=setting["method"], namespace=params, **spikes)
     for name, value in task["state0"].items():
         setattr(group, name, value)

@@ -62,7 +62,7 @@ def run(task, setting, job):
     first = neurons[0].get("global_id")
     spikes = protocol.last_spikes(np.asarray(events["senders"]) - first, events["times"], task["neurons"])
     steady = runs[1:] or runs
-    measures = dict(
+    measures: dict[str, object] = dict(
         first_s=runs[0]["first_s"], seconds=[r["first_s"] for r in steady], cpu_seconds=[r["cpu_seconds"][0] for r in steady],
         steps=protocol.grid_steps(task, setting["dt"]),
     )  # fmt: skip
