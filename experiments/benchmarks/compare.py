@@ -18,6 +18,7 @@ with located spikes it costs a few per cent. NEST's precise models are exact too
 """
 
 import json
+import shutil
 import tempfile
 from collections.abc import Iterator
 from itertools import groupby
@@ -151,9 +152,10 @@ def run_job(plan: Plan, tool: str, job: dict[str, Any]) -> list[dict[str, Any]]:
 
 def _score(plan: Plan, task: Task, setting: Setting, found: dict[str, Any], exact: Any, answer: dict[str, Any]) -> Any:
     if task.kind == "spikes":
-        scored = scores.score(found, exact, task.duration, setting.options.get("dt", 1e-6))
-        return {"spikes": scored["spikes"]} if answer.get("other_event") else scored
-    file = plan.folder / f"reference_{task.name}.npz"
+        if exact is None or answer.get("other_event"):
+            return {"spikes": int(found["count"].sum())}
+        return scores.score(found, exact, task.duration, setting.options.get("dt", 1e-6))
+    file = plan.folder / f"reference_{task.name}_{task.neurons}.npz"
     if setting.family == "reference":
         np.savez(file, **found)
     if not file.exists():
@@ -163,16 +165,17 @@ def _score(plan: Plan, task: Task, setting: Setting, found: dict[str, Any], exac
 
 
 def reference(plan: Plan, task: Task) -> Any:
-    """Return the spike times of the reference, computed once for a task and its number of neurons."""
+    """Return the spike times of the reference, computed once for a task and its number of neurons; None if that failed."""
     file = plan.folder / f"reference_{task.name}_{task.neurons}_{task.duration:g}.npz"
     if not file.exists():
         options = dict(kind="reference", check=2 if not plan.smoke else 1)
         job = dict(task=task.job(), settings=[options], repeats=0, budget=0.0)
         answer = run_job(plan._replace(timeout=1800.0), OURS, job)[0]
         if "failed" in answer or answer["lanes_failed"] or answer["off"] > 1e-7:
-            raise RuntimeError(f"The reference of {task.name} failed, or differs from scipy: {answer}")
+            print(f"  no errors are given: the reference failed, or differs from scipy: {answer}", flush=True)
+            return None
         print(f"  reference: Dopri8 at 1e-12, {answer['off']:.1e} ms from scipy's DOP853 on a few neurons", flush=True)
-        (plan.scratch / "job.0.npz").replace(file)
+        shutil.move(plan.scratch / "job.0.npz", file)
     with np.load(file) as arrays:
         return arrays["times"]
 

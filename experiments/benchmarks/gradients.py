@@ -24,7 +24,8 @@ def spike_times(
         ).spike_times
         return jnp.sum(jnp.where(jnp.isfinite(times), times, 0.0))
 
-    return _beside_forward(total, cell.params, cell, setting, job, measured), None
+    measures = _beside_forward(total, cell.params, cell, setting, job, measured)
+    return measures, dict(value=measures.pop("value"), gradient=measures.pop("gradient"))
 
 
 def voltage(cell: Cell, setting: dict[str, Any], job: dict[str, Any], measured: Callable) -> tuple[dict[str, Any], Any]:

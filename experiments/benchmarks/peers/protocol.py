@@ -31,11 +31,19 @@ def answer(run: Callable, setting: Any, job: Any, file: Path, packages: tuple[st
         measures, spikes = run(job["task"], setting, job)
     except Exception as error:  # whatever a tool raises becomes a sentence in the table
         traceback.print_exc()
-        return {"failed": f"{type(error).__name__}: {error}"[:500]}
+        return {"failed": sentence(error)}
     if spikes is not None:
         np.savez(file, **spikes)
     versions = {name: metadata.version(name) for name in packages}
     return {"peak_mib": peak_mib(), "versions": {"python": sys.version.split()[0], **versions}, **measures}
+
+
+def sentence(error: Exception) -> str:
+    """The line of a long message that says what happened, in 300 characters at most."""
+    name = type(error).__name__
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [""]
+    telling = next((line for line in reversed(lines) if f"{name}: " in line), f"{name}: {lines[0]}")
+    return telling[:300]
 
 
 def measure(run: Callable, repeats: int, budget: float = 5.0, compiles: bool = False) -> tuple[Any, dict[str, Any]]:
