@@ -72,7 +72,7 @@ def test_hodgkin_huxley_cell():
     """Upward crossings of 0 mV against SciPy (references): variables of different units, no reset, few steps."""
     current = jnp.array([5.0, 6.0, 6.2, 6.5, 10.0, 20.0])
     for settings, tolerance, steps in (
-        ({}, 1e-4, 2000),
+        ({}, 1e-4, 2300),
         (dict(stepsize_controller=dfx.PIDController(rtol=1e-9, atol=1e-9)), 2e-6, 10_000),
     ):
         run = lambda i, s=settings: jn.simulate(

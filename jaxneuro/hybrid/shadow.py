@@ -10,6 +10,7 @@ import diffrax as dfx
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+from jax.extend.core import Literal
 
 from jaxneuro.hybrid.problem import Carry, Config, Settings, combine_stim
 from jaxneuro.hybrid.tolerance import tolerance
@@ -68,6 +69,8 @@ def _cap_of_input(config: Config, flow: Flow, carry: Carry, bends: list[Scalar],
     def force(y: State) -> State:
         return jax.jvp(lambda i: config.model.vector_field(carry.t, y, flow.params, i), (value,), (value,))[1]
 
+    if not depends(force, carry.y):
+        return wanted
     flowing = lambda y: rate(config, flow, carry.t, y)
     changing = lambda y: jax.jvp(force, (y,), (flowing(y),))[1]
     velocity = flowing(carry.y)
@@ -79,6 +82,16 @@ def _cap_of_input(config: Config, flow: Flow, carry: Carry, bends: list[Scalar],
         slower = z * jnp.minimum(f / once, jnp.sqrt(f / twice))  # inf where a change is zero
         wanted = jnp.where(fast & (bend * bend < jnp.maximum(once * once, twice * f)), slower, wanted)
     return wanted
+
+
+def depends(fn: Callable, x: Any) -> bool:
+    """Return whether fn(x) can depend on x: not, if no operation leads from there to the result."""
+    jaxpr = jax.make_jaxpr(fn)(x).jaxpr
+    reached = set(jaxpr.invars)
+    for eqn in jaxpr.eqns:
+        if any(v in reached for v in eqn.invars if not isinstance(v, Literal)):
+            reached.update(eqn.outvars)
+    return any(v in reached for v in jaxpr.outvars if not isinstance(v, Literal))
 
 
 def _cap_of_each(columns: Any, bends: Any, carry: Carry, wanted: Scalar, allowed_z: Callable) -> tuple[Scalar, Any]:

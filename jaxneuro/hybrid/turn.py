@@ -10,6 +10,7 @@ says, and that is all there is to the derivative through spikes and landmarks:
 with dt' = dt + dh and dy' = d step + (d step/dh) dh. Through the reset this gives the saltation matrix with no special case.
 """
 
+from functools import partial
 from typing import Any, NamedTuple
 
 import diffrax as dfx
@@ -30,6 +31,7 @@ from jaxneuro.hybrid.problem import (
     combine_stim,
     where,
 )
+from jaxneuro.model import NeuronModel
 from jaxneuro.types import Array, BoolScalar, Int, Params, Scalar, State
 
 
@@ -42,11 +44,17 @@ class Flow(NamedTuple):
     positions: tuple[Int[Array, ""], ...]
 
 
+@partial(jax.jit, static_argnums=0)
+def vector_field(model: NeuronModel, t: Scalar, y: State, params: Params, current: Any) -> State:
+    """The model's, traced once for all stages of all solvers: most of the time to trace a run is this."""
+    return model.vector_field(t, y, params, current)
+
+
 def rate(config: Config, flow: Flow, t: Scalar, y: State, piece: Any = None) -> State:
     """Return dy/dt at `t`; held fields do not move. `piece`: of the stimulus, where it is at hand."""
     if piece is None:
         piece = combine_stim(config, flow.stim).piece(flow.positions)
-    dy = config.model.vector_field(t, y, flow.params, piece.value(t, ()))
+    dy = vector_field(config.model, t, y, flow.params, piece.value(t, ()))
     if config.model.refractory is None:
         return dy
     held = config.model.refractory(flow.params).held
