@@ -99,8 +99,12 @@ def entries(neurons: int) -> Iterator[Entry]:
         yield Entry(f"simulate({model.name})", factor * FORWARD, lambda m=model: ahead(spikes(m), m, neurons))
         yield Entry(f"grad(simulate({model.name}))", factor * GRADIENT, lambda m=model: ahead(slope(m), m, neurons))
         yield Entry(f"jvp(simulate({model.name}))", factor * DUAL, lambda m=model: ahead(tangent(m), m, neurons))
-    yield Entry("simulate_grid(LIF)", FORWARD, lambda: ahead(on_grid(jn.LIF), jn.LIF, neurons))
     hh = jn.HodgkinHuxley
+    yield Entry("simulate(HodgkinHuxley, saveat)", FACTOR * FORWARD, lambda: ahead(voltage(hh), hh, neurons))
+    yield Entry(
+        "grad(simulate(HodgkinHuxley, saveat))", FACTOR * GRADIENT, lambda: ahead(jax.grad(voltage(hh)), hh, neurons)
+    )
+    yield Entry("simulate_grid(LIF)", FORWARD, lambda: ahead(on_grid(jn.LIF), jn.LIF, neurons))
     yield Entry("simulate_grid(HodgkinHuxley)", FACTOR * FORWARD, lambda: ahead(on_grid(hh), hh, neurons))
     yield Entry("sweep(LIF)", 2 * FORWARD, sweep)
     yield Entry("fit(mlp)", OTHER, fit)
@@ -117,6 +121,12 @@ def total(model: Any) -> Callable:
         return jnp.sum(jnp.where(jnp.isfinite(times), times, 0.0))
 
     return loss
+
+
+def voltage(model: Any) -> Callable:
+    """Mean of v^2 at a thousand times."""
+    ts = jnp.linspace(0.1, 100.0, 1000)
+    return lambda params, current: jnp.mean(jn.simulate(model, params, current, 100.0, saveat=ts).states.v ** 2)
 
 
 def slope(model: Any) -> Callable:

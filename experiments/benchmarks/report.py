@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from experiments.benchmarks.settings import OURS, TOOLS
 from experiments.benchmarks.tasks import TASKS
 
 Row = dict[str, Any]
@@ -79,6 +80,7 @@ def write(folder: Path, rows: list[Row]) -> None:
     parts += [f"CPU: {cpu}\n" for cpu in sorted({row["cpu"] for row in rows})]
     for task in TASKS.values():
         mine = [row for row in rows if row["task"] == task.name]
+        mine.sort(key=lambda row: TOOLS.index(row["tool"]))
         if not mine:
             continue
         there = [row for row in mine if not row["not_run"]]
@@ -117,7 +119,7 @@ def fastest(rows: list[Row], neurons: int) -> str:
         good = [r for r in rows if r["error_median"] is not None and r["error_median"] <= level]
         time = lambda row: scaled(row, neurons)
         best = {tool: min((r for r in good if r["tool"] == tool), key=time, default=None) for tool in tools}
-        ours = best.get("jaxneuro")
+        ours = best.get(OURS)
         show: Row = {"level": level}
         for tool, row in best.items():
             show[tool] = "" if row is None else f"{time(row):.3g} s, {row['setting']}"

@@ -3,7 +3,7 @@
 from typing import Any, NamedTuple
 
 OURS = "jaxneuro"
-TOOLS = (OURS, "brian2", "nest", "brainpy", "neuron", "jaxley", "eventax")
+TOOLS: tuple[str, ...] = (OURS, "brian2", "nest", "brainpy", "neuron", "jaxley", "eventax")
 TOLERANCES = (1e-5, 1e-6, 1e-7, 1e-8, 1e-9)
 
 
@@ -27,7 +27,7 @@ def ours(task: str) -> list[Setting]:
     if task.startswith("gradient") and task != "gradient_short":
         options: list[Any] = [dict(devices=d, neurons=n) for n, d in ((1000, 1), (10_000, 1), (10_000, 2))]
         return [
-            _ours(f"{o['neurons']:,} neurons, {_devices(o['devices'])}", "gradient", kind="gradient", **o)
+            _ours(f"{o['neurons']:,} neurons on {_devices(o['devices'])}", "gradient", kind="gradient", **o)
             for o in options
         ]
     if task == "voltage_hh":
@@ -144,7 +144,7 @@ def jaxley(task: str) -> list[Setting]:
         return []
     return [
         Setting("jaxley", f"{solver}, 0.025 ms", solver, dict(dt=0.025, sample=0.1, solver=solver))
-        for solver in ("bwd_euler", "exp_euler")
+        for solver in ("bwd_euler", "crank_nicolson")
     ]
 
 
