@@ -7,7 +7,7 @@ cost of ours against neurons, spikes and tolerance. A row names the cores it kep
 state (blocked; minimum and median of the repeats), steps, peak memory, spikes, and the error of each neuron's last spike
 against Dopri8 at 1e-12, itself checked with scipy. What could not be run is printed as not run, with the reason.
 
-    python -m experiments.benchmarks.compare                                        (all, about a quarter of an hour)
+    python -m experiments.benchmarks.compare                                        (all, about half an hour)
     python -m experiments.benchmarks.compare --tasks izhikevich --tools jaxneuro,brian2
 
 Source: Brette et al. (2007), J. Comput. Neurosci. 23:349, doi:10.1007/s10827-007-0038-6 (clock-driven and event-driven

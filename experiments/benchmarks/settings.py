@@ -82,15 +82,19 @@ def brian2(task: str) -> list[Setting]:
             for dt in steps
         ]
 
-    if task not in ("lif", "izhikevich", "hh", "adex"):
-        return []
-    method, steps = ("exponential_euler", (0.05, 0.01, 0.002)) if task == "hh" else ("euler", (0.1, 0.01, 0.001))
-    first = 0.01 if task == "hh" else 0.1
-    rows = [*compiled(method, 1, (first,)), *compiled(method, 2, steps)]
-    if task == "lif":  # Brian2's own choice for linear equations
-        rows += compiled("exact", 2, steps[:2])
-    cython = dict(target="runtime", method=method, dt=first)
-    return [*rows, Setting("brian2", f"Cython, {method}, {first:g} ms", "Cython", cython)]
+    cython = lambda method, dt: Setting(
+        "brian2", f"Cython, {method}, {dt:g} ms", "Cython", dict(target="runtime", method=method, dt=dt)
+    )
+    if task == "lif":  # "exact": Brian2's own choice for linear equations
+        return [*compiled("euler", 1, (0.1,)), *compiled("euler", 2, (0.1,)), *compiled("exact", 2, (0.1, 0.01, 0.001))]
+    if task == "izhikevich":
+        return [*compiled("euler", 1, (0.1,)), *compiled("euler", 2, (0.1, 0.01, 0.001)), cython("euler", 0.1)]
+    if task == "adex":
+        return [*compiled("euler", 1, (0.1,)), *compiled("euler", 2, (0.1, 0.01))]
+    if task == "hh":
+        method = "exponential_euler"
+        return [*compiled(method, 1, (0.01,)), *compiled(method, 2, (0.05, 0.01, 0.002)), cython(method, 0.01)]
+    return []
 
 
 def nest(task: str) -> list[Setting]:
