@@ -239,7 +239,9 @@ def test_derivatives_at_default_tolerance_through_a_long_upstroke():
 
     def times(g_leak, **settings):
         params = jn.AdEx.default_params(a=0.008, tau_w=60.0)._replace(g_leak=g_leak)
-        return jn.simulate(jn.AdEx, params, 0.922, 100.0, max_spikes=4, adjoint=dfx.ForwardMode(), **settings).spike_times
+        return jn.simulate(
+            jn.AdEx, params, 0.922, 100.0, max_spikes=4, adjoint=dfx.ForwardMode(), **settings
+        ).spike_times
 
     along = lambda **settings: jax.jit(lambda g: jax.jvp(lambda g: times(g, **settings), (g,), (1.0,)))
     g_leak = jn.AdEx.default_params().g_leak
