@@ -33,6 +33,7 @@ SLOW = (
             "WangBuzsaki",
         )
     ),
+    "test_experiments.py::test_chaos_in_adex",
     "test_experiments.py::test_hodgkin_huxley",
     "test_experiments.py::test_morris_lecar_bifurcations",
     "test_experiments.py::test_spike_time_gradients",
@@ -61,6 +62,7 @@ SLOW = (
     "test_thresholds.py::test_rheobase_against_scipy[Izhikevich]",
     "test_thresholds.py::test_rheobase_in_closed_form[EIF]",
     "test_thresholds.py::test_rheobase_in_closed_form[QIF]",
+    "test_thresholds.py::test_what_has_no_threshold",
     "test_tiles.py::test_forward_mode_and_hessians_of_many_lanes",
     "test_tiles.py::test_two_axes_and_shared_parameters",
 )
