@@ -33,8 +33,7 @@ def run_options(dtype: Any, options: dict[str, Any]) -> dict[str, Any]:
     unknown = sorted(set(options) - set(OPTIONS))
     if unknown:
         raise TypeError(f"Unknown option {', '.join(map(repr, unknown))}; runs take {', '.join(OPTIONS)}.")
-    # The usual norm: errors that only shift a spike in time would leave its derivative wrong, by percents in AdEx's upstroke.
-    tight = PredictiveController(1e-10, 1e-10, time_scale=0.0) if dtype == jnp.float64 else default_controller(dtype)
+    tight = PredictiveController(rtol=1e-10, atol=1e-10) if dtype == jnp.float64 else default_controller(dtype)
     defaults = {"stepsize_controller": tight, "max_steps": 1_000_000}
     return {**defaults, **{name: x for name, x in options.items() if x is not None}}
 
