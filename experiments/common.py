@@ -42,13 +42,22 @@ def run_script(main: Callable[..., Any]) -> None:
     """
     jn.configure_cpu()
     if jax.config.jax_compilation_cache_dir is None:  # pyright: ignore[reportAttributeAccessIssue]
-        home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-        jax.config.update("jax_compilation_cache_dir", str(home / "jaxneuro" / "jax"))
+        jax.config.update("jax_compilation_cache_dir", str(cache_folder() / "jax"))
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
+    command_line(main)
+
+
+def command_line(main: Callable[..., Any]) -> None:
+    """Offer the keyword arguments of `main` as options and run it, with nothing set beforehand."""
     try:
         tyro.cli(main, description=sys.modules[main.__module__].__doc__)
     except BadInput as error:  # one sentence, no traceback
         sys.exit(f"error: {error}")
+
+
+def cache_folder() -> Path:
+    """Return where what can be made again is kept between runs."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "jaxneuro"
 
 
 def begin(name: str, out: str | None, config: Mapping[str, Any]) -> Run:

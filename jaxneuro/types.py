@@ -29,9 +29,14 @@ State: TypeAlias = Any
 """A NamedTuple of scalars; `vector_field` and `reset` return the same type."""
 
 
+def is_key(x: Any) -> bool:
+    """Return whether x is an array of random keys of the newer kind, as of `jax.random.key`."""
+    return isinstance(x, jax.Array) and jnp.issubdtype(x.dtype, jax.dtypes.prng_key)
+
+
 def checked_key(key: KeyLike) -> Any:
     """Return `key` as an array, or say that it is no random key."""
-    typed = isinstance(key, jax.Array) and jnp.issubdtype(key.dtype, jax.dtypes.prng_key)
+    typed = is_key(key)
     raw = isinstance(key, jax.Array | np.ndarray)
     if not (typed and key.shape == ()) and not (raw and key.dtype == np.uint32 and key.ndim == 1):
         raise TypeError(f"key must be one JAX random key, e.g. jax.random.key(0); it is {key!r}.")
@@ -40,5 +45,5 @@ def checked_key(key: KeyLike) -> Any:
 
 __all__ = [
     "Array", "Bool", "BoolScalar", "Float", "Int", "IntScalar", "Integer", "KeyLike", "NamedTuple", "Params",
-    "Scalar", "ScalarLike", "SpikeTimes", "State", "Times", "checked_key",
+    "Scalar", "ScalarLike", "SpikeTimes", "State", "Times", "checked_key", "is_key",
 ]  # fmt: skip

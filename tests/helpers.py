@@ -25,6 +25,18 @@ def assert_close(actual: Any, expected: Any, rtol: float, atol: float = 0.0) -> 
         np.testing.assert_allclose(a, e, rtol=rtol, atol=atol, err_msg=jax.tree_util.keystr(path))
 
 
+def assert_bitwise(one: Any, two: Any) -> None:
+    """Check that two pytrees of arrays are the same, bit for bit."""
+    assert jax.tree.structure(one) == jax.tree.structure(two)
+    for x, y in zip(jax.tree.leaves(one), jax.tree.leaves(two), strict=True):
+        assert (x.shape, x.dtype) == (y.shape, y.dtype) and np.asarray(x).tobytes() == np.asarray(y).tobytes()
+
+
+def contents(folder: Any) -> dict[str, bytes]:
+    """Return all files under a folder, by name."""
+    return {str(p.relative_to(folder)): p.read_bytes() for p in Path(folder).rglob("*") if p.is_file()}
+
+
 def written(folder: Any) -> None:
     """Check the files of a run: figures that are not empty, numbers that load, a run.json that says how."""
     pictures = list(Path(folder).glob("*.png"))

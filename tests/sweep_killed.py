@@ -17,6 +17,7 @@ from pathlib import Path
 
 import jax
 import numpy as np
+from helpers import contents
 
 import jaxneuro as jn
 
@@ -110,11 +111,6 @@ def forked(store, plan, delay=None):
     os.waitpid(child, 0)
     with os.fdopen(ours, "rb") as file:
         return int(file.read() or -1), time.monotonic() - start
-
-
-def contents(store):
-    """Return all files of a store, by name."""
-    return {str(p.relative_to(store)): p.read_bytes() for p in sorted(Path(store).rglob("*")) if p.is_file()}
 
 
 def main(store, kills, seed, *plans):

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from helpers import read_events
+from helpers import assert_bitwise, read_events
 
 import jaxneuro as jn
 from jaxneuro.train import checkpoint
@@ -29,12 +29,6 @@ def train(path, num_epochs=6, **options):
         key=KEY, optimizer=optax.adam(0.03), num_epochs=num_epochs, batch_size=16, validation=DATA, l2=1e-4
     )
     return jn.fit(LOSS, params, DATA, checkpoint=path, **(settings | options))
-
-
-def assert_bitwise(one, two):
-    assert jax.tree.structure(one) == jax.tree.structure(two)
-    for x, y in zip(jax.tree.leaves(one), jax.tree.leaves(two), strict=True):
-        assert np.asarray(x).tobytes() == np.asarray(y).tobytes()
 
 
 @pytest.mark.parametrize("every", [1, 4, 100])
@@ -104,7 +98,7 @@ import numpy as np
 jax.config.update("jax_enable_x64", True)
 sys.path.insert(0, sys.argv[1])
 from test_checkpoints import train
-from jaxneuro.train import checkpoint
+from jaxneuro import files
 
 path, out, point, number = sys.argv[2], sys.argv[3], sys.argv[4], int(sys.argv[5])
 calls = 0
@@ -137,7 +131,7 @@ class Half:  # a file whose second write stops in the middle
         return self.file.write(content)
 
 if point == "half":
-    checkpoint.open = lambda *args: Half(open(*args))
+    files.open = lambda *args: Half(open(*args))
 elif point in ("before", "after"):
     os.replace = killing("replace", point == "before")
 params, _ = train(path)

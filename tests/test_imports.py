@@ -9,7 +9,7 @@ import jaxneuro as jn
 
 PACKAGE = Path(jn.__file__).parent
 LAYERS = (
-    ("types", "numerics", "results", "runtime", "progress"),
+    ("types", "numerics", "results", "runtime", "progress", "files"),
     ("model", "stimuli", "spikes", "solvers", "nets", "metrics"),
     ("neurons", "hybrid", "grids", "sweeps", "losses"),
     ("train", "analysis"),

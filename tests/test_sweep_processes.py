@@ -11,8 +11,8 @@ from typing import Any
 import jax
 import numpy as np
 import pytest
+from helpers import assert_bitwise, contents
 from sweep_process import fn
-from test_sweep_store import assert_bitwise, contents
 
 import jaxneuro as jn
 

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import xarray as xr
+from helpers import assert_bitwise, contents
 
 import jaxneuro as jn
 from jaxneuro.sweeps.identity import digest
@@ -39,16 +40,6 @@ def outputs(p):
 
 def square(p):
     return p["z"] * p["z"] + p["a"]
-
-
-def contents(store):
-    return {str(p.relative_to(store)): p.read_bytes() for p in Path(store).rglob("*") if p.is_file()}
-
-
-def assert_bitwise(one, two):
-    assert jax.tree.structure(one) == jax.tree.structure(two)
-    for x, y in zip(jax.tree.leaves(one), jax.tree.leaves(two), strict=True):
-        assert (x.shape, x.dtype) == (y.shape, y.dtype) and np.asarray(x).tobytes() == np.asarray(y).tobytes()
 
 
 @pytest.fixture

@@ -26,7 +26,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import tyro
 
 from experiments import common
 from experiments.benchmarks import environments, figures, ours, report, scores
@@ -203,7 +202,4 @@ def _chosen(what: str, names: str, known: dict[str, Any]) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    try:
-        tyro.cli(main, description=__doc__)
-    except common.BadInput as error:
-        raise SystemExit(f"error: {error}") from None
+    common.command_line(main)

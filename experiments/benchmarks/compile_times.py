@@ -20,10 +20,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-import tyro
 
 import jaxneuro as jn
 from experiments import common
+from experiments.benchmarks.report import table
 
 FORWARD, GRADIENT, DUAL, OTHER = 1.5, 3.0, 3.0, 5.0  # budgets, s
 CONDUCTANCES = (
@@ -50,6 +50,14 @@ class Row(NamedTuple):
     @property
     def within(self) -> bool:
         return self.seconds <= self.budget
+
+
+COLUMNS: dict[str, Callable[[Row], str]] = {
+    "entry point": lambda r: r.name,
+    "compile, s": lambda r: f"{r.seconds:.2f}",
+    "budget, s": lambda r: f"{r.budget:.2f}",
+    "": lambda r: "" if r.within else "over",
+}
 
 
 class Artefacts(NamedTuple):
@@ -82,9 +90,7 @@ def main(
         rows.append(Row(entry.name, seconds, entry.budget))
         print(f"{entry.name:<44} {seconds:8.2f} {entry.budget:8.2f}{'' if rows[-1].within else '  OVER'}", flush=True)
     jax.config.update("jax_compilation_cache_dir", cache)
-    lines = ["| entry point | compile, s | budget, s | |", "| --- | --- | --- | --- |"]
-    lines += [f"| {r.name} | {r.seconds:.2f} | {r.budget:.2f} | {'' if r.within else 'over'} |" for r in rows]
-    (run.folder / "compile_times.md").write_text("\n".join(lines) + "\n")
+    (run.folder / "compile_times.md").write_text(table(COLUMNS, rows))
     over = [r.name for r in rows if not r.within]
     print(f"{len(over)} of {len(rows)} over their budget{': ' if over else ''}{', '.join(over)}")
     numbers = dict(seconds=np.array([r.seconds for r in rows]), budget=np.array([r.budget for r in rows]))
@@ -213,4 +219,4 @@ def _fresh(compile: Callable[[], float]) -> float:
 
 if __name__ == "__main__":
     jn.configure_cpu()
-    tyro.cli(main, description=__doc__)
+    common.command_line(main)

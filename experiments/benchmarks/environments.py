@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from experiments import common
 from experiments.benchmarks.settings import OURS
 
 PINS = {
@@ -30,8 +31,7 @@ class NotRun(Exception):
 
 
 def peers_folder(given: str | None) -> Path:
-    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return Path(given).absolute() if given else home / "jaxneuro" / "peers"
+    return Path(given).absolute() if given else common.cache_folder() / "peers"
 
 
 def command(tool: str, folder: Path, install: bool) -> list[str]:

@@ -9,6 +9,7 @@ import numpy as np
 
 import jaxneuro as jn
 from experiments.benchmarks.lanes import Cell, controls
+from experiments.benchmarks.peers import protocol
 
 CONDUCTANCES = ("g_na", "g_k", "g_leak")
 
@@ -52,9 +53,8 @@ def _beside_forward(
         lambda current: jax.value_and_grad(loss)(argument, current), cell, setting, job
     )
     gradient = np.stack(jax.tree.leaves(gradient), axis=1)
-    least = min(forward["seconds"])
     bad = int(np.sum(~np.isfinite(gradient).all(axis=1)))
     return dict(
-        **measures, forward_s=least, forward_compile_s=forward["compile_s"], ratio=min(measures["seconds"]) / least,
-        note=f"{gradient.shape[1]} parameters" + (f", {bad} lanes not finite" if bad else ""), value=value, gradient=gradient,
+        **protocol.beside(forward, measures), value=value, gradient=gradient,
+        note=f"{gradient.shape[1]} parameters" + (f", {bad} lanes not finite" if bad else ""),
     )  # fmt: skip

@@ -10,6 +10,7 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 import jaxneuro as jn
+from experiments.benchmarks.peers import protocol
 from jaxneuro.solvers import PredictiveController
 
 
@@ -27,8 +28,8 @@ def cell_of(task: dict[str, Any], setting: dict[str, Any]) -> Cell:
     model = getattr(jn, task["model"])
     params = jax.tree.map(lambda x: x.astype(dtype), model.default_params(**task["params"]))
     state = {name: jnp.asarray(value, dtype) for name, value in task["state0"].items()}
-    currents = np.linspace(task["currents"][0], task["currents"][1], task["neurons"]).astype(dtype)
-    return Cell(model, params, type(model.init_state(params))(**state), currents, task["duration"])
+    state0 = type(model.init_state(params))(**state)
+    return Cell(model, params, state0, protocol.currents(task).astype(dtype), task["duration"])
 
 
 def controls(setting: dict[str, Any]) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """The rows of `compare` as lines, as JSON and as a Markdown table."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -98,7 +98,8 @@ def write(folder: Path, rows: list[Row]) -> None:
     (folder / "table.md").write_text("\n".join(parts) + "\n")
 
 
-def table(columns: dict[str, Callable[[Row], str]], rows: list[Row]) -> str:
+def table(columns: dict[str, Callable[[Any], str]], rows: Iterable[Any]) -> str:
+    """Return a table in Markdown: one column for each function of a row."""
     lines = [list(columns), ["---"] * len(columns)]
     lines += [[cell(row).replace("|", "/") for cell in columns.values()] for row in rows]
     return "\n".join("| " + " | ".join(cells) + " |" for cells in lines) + "\n"

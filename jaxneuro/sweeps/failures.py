@@ -11,6 +11,7 @@ from jaxneuro.results import RESULTS
 from jaxneuro.sweeps.grid import Grid
 from jaxneuro.sweeps.tiling import Tiling
 from jaxneuro.sweeps.variables import Variable, enumeration_names, sentence
+from jaxneuro.types import is_key
 
 _SHOWN = 3  # points per reason in the warning
 
@@ -112,7 +113,6 @@ class Report:
 
 def _labels(grid: Grid) -> dict[str, np.ndarray]:
     """Return the axes as arrays of numbers; random keys are counted."""
-    is_key = lambda axis: jax.numpy.issubdtype(axis.dtype, jax.dtypes.prng_key)
     return {name: np.arange(axis.shape[0]) if is_key(axis) else np.asarray(axis) for name, axis in grid.items()}
 
 

@@ -6,10 +6,12 @@ from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 from typing import Any
 
+import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.core import Tracer
 
-from jaxneuro.types import Array
+from jaxneuro.types import Array, is_key
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -67,6 +69,11 @@ def grid(**axes: Any) -> Grid:
             raise ValueError(f"The axis {name!r} holds NaN, which labels no point. Drop these values.")
         arrays[name] = axis
     return Grid(MappingProxyType(arrays))
+
+
+def numbers(x: Any) -> np.ndarray:
+    """Return an array on the host; random keys as the words they are made of."""
+    return np.asarray(jax.random.key_data(x) if is_key(x) else x)
 
 
 def traced(what: str) -> str:

@@ -11,7 +11,7 @@ import jax
 import numpy as np
 from jax.extend.core import ClosedJaxpr, Jaxpr, Literal
 
-from jaxneuro.sweeps.grid import Grid
+from jaxneuro.sweeps.grid import Grid, numbers
 
 _ADDRESS = re.compile(r"0x[0-9a-fA-F]+")
 _CPU_OPTIONS = "--xla_backend_extra_options="
@@ -33,8 +33,7 @@ def digest(jaxpr: ClosedJaxpr, arrays: list[Any]) -> str:
 
 def axes(grid: Grid) -> list[str]:
     """Return the names of the axes, each with the SHA-256 of its values."""
-    plain = lambda axis: jax.random.key_data(axis) if jax.numpy.issubdtype(axis.dtype, jax.dtypes.prng_key) else axis
-    return [f"{n} {x.shape} {hashlib.sha256(np.asarray(plain(x)).tobytes()).hexdigest()}" for n, x in grid.items()]
+    return [f"{n} {x.shape} {hashlib.sha256(numbers(x).tobytes()).hexdigest()}" for n, x in grid.items()]
 
 
 def provenance(fn: Callable, jaxpr: ClosedJaxpr, arrays: list[Any]) -> dict[str, Any]:
@@ -73,6 +72,4 @@ def _constants(value: Any, seen: set[int]) -> Iterator[np.ndarray]:
         for item in value:
             yield from _constants(item, seen)
     elif isinstance(value, jax.Array | np.ndarray | np.generic | float):
-        if isinstance(value, jax.Array) and jax.numpy.issubdtype(value.dtype, jax.dtypes.prng_key):
-            value = jax.random.key_data(value)
-        yield np.asarray(value)
+        yield numbers(value)

@@ -16,6 +16,8 @@ from typing import Any
 
 import numpy as np
 
+from jaxneuro.files import write_whole
+
 NAME = ".jaxneuro"
 _LINE = re.compile(rb"(\d{20}) ([0-9a-f]{8})\n")
 _LENGTH = 30
@@ -76,9 +78,7 @@ class Journal:
 
     def rewrite(self, noted: dict[int, int]) -> None:
         """Replace the notes of all processes."""
-        write_whole(
-            self.folder / "done-0", b"".join(_line(*item) for item in sorted(noted.items())), self.folder / "part"
-        )
+        write_whole(self.folder / "done-0", (_line(*item) for item in sorted(noted.items())), self.folder / "part")
         for path in self.folder.glob("done-*"):
             if path.name != "done-0":
                 path.unlink()
@@ -123,15 +123,6 @@ def checksum(values: list[np.ndarray]) -> int:
     for x in values:
         crc = zlib.crc32(np.ascontiguousarray(x).tobytes(), crc)
     return crc
-
-
-def write_whole(path: Path, content: bytes, part: Path) -> None:
-    """Write a file so that at any moment the old or the new one is there, whole."""
-    with open(part, "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(part, path)
 
 
 def _line(number: int, checksum: int) -> bytes:

@@ -7,13 +7,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import jax
 import numpy as np
 
-from jaxneuro.sweeps.grid import Grid
-from jaxneuro.sweeps.journal import NAME, StoreError, write_whole
+from jaxneuro.files import write_whole
+from jaxneuro.sweeps.grid import Grid, numbers
+from jaxneuro.sweeps.journal import NAME, StoreError
 from jaxneuro.sweeps.tiling import Tiling
 from jaxneuro.sweeps.variables import Variable, enumeration_names
+from jaxneuro.types import is_key
 
 ROOT = "zarr.json"
 
@@ -55,10 +56,9 @@ def check_names(grid: Grid, found: list[Variable], units: Mapping[str, str] | No
 
 def coordinate(name: str, axis: Any) -> tuple[str, np.ndarray, tuple[str, ...]]:
     """Return the name, values and dimensions of an axis as a variable; random keys become the words they are made of."""
-    if jax.numpy.issubdtype(axis.dtype, jax.dtypes.prng_key):
-        words = np.asarray(jax.random.key_data(axis))
-        return f"{name}_data", words, (name, f"{name}_word")
-    return name, np.asarray(axis), (name,)
+    if is_key(axis):
+        return f"{name}_data", numbers(axis), (name, f"{name}_word")
+    return name, numbers(axis), (name,)
 
 
 def create(
@@ -157,4 +157,4 @@ def _flags(variable: Variable) -> dict[str, Any]:
 
 
 def _write_root(store: Path, root: dict[str, Any]) -> None:
-    write_whole(store / ROOT, json.dumps(root, indent=2).encode(), store / NAME / "part")
+    write_whole(store / ROOT, [json.dumps(root, indent=2).encode()], store / NAME / "part")

@@ -41,5 +41,5 @@ class Memory:
         box, at = self._tiling.box(number), 0
         for array in self._arrays:
             part = array[box]
-            part[...] = np.frombuffer(content.tobytes(), array.dtype, part.size, at).reshape(part.shape)
+            part[...] = np.frombuffer(content, array.dtype, part.size, at).reshape(part.shape)
             at += part.nbytes

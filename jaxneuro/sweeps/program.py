@@ -13,8 +13,9 @@ import numpy as np
 from jax.core import Tracer
 from jax.extend.core import ClosedJaxpr
 
-from jaxneuro.sweeps.grid import Grid, traced
+from jaxneuro.sweeps.grid import Grid, numbers, traced
 from jaxneuro.sweeps.tiling import Tiling
+from jaxneuro.types import is_key
 
 # XLA drops a dimension of length one, and the program of a single lane then rounds otherwise (seen: the spike times of
 # Izhikevich's neuron, in the last bits); from two lanes on the width made no difference anywhere.
@@ -44,9 +45,9 @@ def program(fn: Callable, grid: Grid, tiling: Tiling, devices: Sequence[Any]) ->
     """
     leaves, structure = jax.tree.flatten(fn)
     dynamic = [x if _is_data(x) else None for x in leaves]
-    keys = tuple(jax.random.key_impl(x) if _is_key(x) else None for x in grid.values())
+    keys = tuple(jax.random.key_impl(x) if is_key(x) else None for x in grid.values())
     static = _Static(structure, tuple(None if _is_data(x) else x for x in leaves), tuple(grid), keys)
-    axes = [np.asarray(jax.random.key_data(x) if _is_key(x) else x) for x in grid.values()]
+    axes = [numbers(x) for x in grid.values()]
     found = _tile.trace(static, dynamic, _columns(axes, tiling, 0))
     if any(isinstance(x, Tracer) for x in found.jaxpr.consts):
         raise TypeError(traced("the values of fn are traced"))
@@ -73,10 +74,6 @@ class _Static(NamedTuple):
 
 def _is_data(x: Any) -> bool:
     return eqx.is_array(x) or isinstance(x, np.ndarray | np.generic)
-
-
-def _is_key(x: Any) -> bool:
-    return jnp.issubdtype(x.dtype, jax.dtypes.prng_key)
 
 
 def _columns(axes: list[np.ndarray], tiling: Tiling, number: int) -> list[np.ndarray]:
@@ -114,7 +111,7 @@ def _arrays(out: Any) -> Any:
                 f"fn must return a pytree of arrays; its output{jax.tree_util.keystr(path)} is a "
                 f"{type(leaf).__name__}: {leaf!r}."
             )
-        if jnp.issubdtype(jnp.result_type(leaf), jax.dtypes.prng_key):
+        if is_key(leaf):
             raise TypeError(
                 f"output{jax.tree_util.keystr(path)} of fn is a random key; return jax.random.key_data(key)."
             )

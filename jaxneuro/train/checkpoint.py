@@ -6,7 +6,6 @@ The file is a line of JSON (what run it is of, the length and the SHA-256 of the
 import hashlib
 import io
 import json
-import os
 import zlib
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,9 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+
+from jaxneuro.files import write_whole
+from jaxneuro.types import is_key
 
 _FORMAT = "jaxneuro training checkpoint 1"
 
@@ -31,17 +33,7 @@ def save(path: Path, fingerprint: dict[str, str], state: Any, columns: dict[str,
     header = dict(epochs=int(state.epoch), columns={name: str(x.dtype) for name, x in columns.items()}, run=fingerprint)
     fields = json.dumps(header)
     about = dict(format=_FORMAT, length=len(content), sha256=_digest(fields, content), fields=fields)
-    part = path.with_name(path.name + ".part")
-    with open(part, "wb") as file:
-        file.write(json.dumps(about).encode() + b"\n")
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(part, path)
-    directory = os.open(path.parent, os.O_RDONLY) if os.name == "posix" else None
-    if directory is not None:  # so that the new name, too, outlives a power cut
-        os.fsync(directory)
-        os.close(directory)
+    write_whole(path, (json.dumps(about).encode() + b"\n", content), path.with_name(path.name + ".part"))
 
 
 def load(path: Path, fingerprint: dict[str, str], state: Any) -> tuple[Any, dict[str, np.ndarray]]:
@@ -108,7 +100,7 @@ def _storable(tree: Any) -> Any:
     """Return the tree with random keys, and dtypes that NumPy does not know, as the integers they are made of."""
 
     def bits(x: Any) -> Any:
-        if _is_key(x):
+        if is_key(x):
             return jax.random.key_data(x)
         return np.asarray(x).view(f"u{x.dtype.itemsize}") if _is_foreign(x) else x
 
@@ -116,14 +108,10 @@ def _storable(tree: Any) -> Any:
 
 
 def _restored(x: Any, like: Any) -> Any:
-    if _is_key(like):
+    if is_key(like):
         return jax.random.wrap_key_data(x, impl=jax.random.key_impl(like))
     return jnp.asarray(np.asarray(x).view(like.dtype)) if _is_foreign(like) else x
 
 
-def _is_key(x: Any) -> bool:
-    return isinstance(x, jax.Array) and jnp.issubdtype(x.dtype, jax.dtypes.prng_key)
-
-
 def _is_foreign(x: Any) -> bool:
-    return eqx.is_array(x) and not _is_key(x) and np.dtype(x.dtype).kind == "V"
+    return eqx.is_array(x) and not is_key(x) and np.dtype(x.dtype).kind == "V"

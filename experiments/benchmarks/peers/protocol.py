@@ -46,15 +46,19 @@ def sentence(error: Exception) -> str:
     return telling[:300]
 
 
-def measure(run: Callable, repeats: int, budget: float = 5.0, compiles: bool = False) -> tuple[Any, dict[str, Any]]:
+def measure(
+    run: Callable, repeats: int, budget: float = 5.0, compiles: bool = False, prepare: Callable = lambda: None
+) -> tuple[Any, dict[str, Any]]:
     """Return the last result and the times of `run()`: first call, then repeats until `budget` seconds are spent.
 
-    A first call that is over the budget is the only one, and counts as the steady one too, unless it `compiles`.
+    A first call that is over the budget is the only one, and counts as the steady one too, unless it `compiles`. What
+    `prepare()` does before each call is not timed.
     """
     wall: list[float] = []
     cpu: list[float] = []
     result: Any = None
     for _ in range(1 + repeats):
+        prepare()
         cpu0, wall0 = time.process_time(), time.perf_counter()
         result = run()
         wall.append(time.perf_counter() - wall0)
@@ -65,6 +69,12 @@ def measure(run: Callable, repeats: int, budget: float = 5.0, compiles: bool = F
     if compiles:  # within the first call: the difference
         times["compile_s"] = times["first_s"] - float(np.median(times["seconds"]))
     return result, times
+
+
+def beside(forward: dict[str, Any], times: dict[str, Any]) -> dict[str, Any]:
+    """Return the times of a gradient, with what they are as a multiple of those of its own forward run."""
+    least = min(forward["seconds"])
+    return {**times, "forward_s": least, "ratio": min(times["seconds"]) / least}
 
 
 def last_spikes(neurons: Any, times: Any, n: int) -> dict[str, Any]:

@@ -58,20 +58,10 @@ def run(task, setting, job):
         loop()
         jax.block_until_ready((count.value, last.value))
 
-    runs = []
-    for _ in range(2 + job["repeats"]):
-        reset()
-        runs.append(protocol.measure(once, 0)[1])
-        if sum(r["first_s"] for r in runs[1:]) > job["budget"]:
-            break
-    first, steady = runs[0]["first_s"], runs[1:]
-    times = dict(
-        first_s=first, seconds=[r["first_s"] for r in steady], cpu_seconds=[r["cpu_seconds"][0] for r in steady],
-        steps=protocol.grid_steps(task, dt),
-    )  # fmt: skip
+    _, times = protocol.measure(once, job["repeats"], job["budget"], compiles=True, prepare=reset)
+    times["steps"] = protocol.grid_steps(task, dt)
     end = lambda k: np.where(np.asarray(k) >= 0, (np.asarray(k) + 1) * dt, np.inf)  # end of the step
     spikes = dict(count=np.asarray(count.value), last=end(last.value), before=end(before.value))
-    times["compile_s"] = first - float(np.median(times["seconds"]))  # within the first call
     return times, spikes
 
 

@@ -140,20 +140,8 @@ def runtime(task, setting, job):
     def once():
         net.run(task["duration"] * b.ms)
 
-    loop, cpu = [], []
-    for k in range(1 + job["repeats"]):
-        if k:
-            net.restore()
-        _, times = protocol.measure(once, 0)
-        loop.append(times["first_s"])
-        cpu.append(times["cpu_seconds"][0])
-        if sum(loop) > job["budget"]:
-            break
-    k = 1 if len(loop) > 1 else 0
-    measures = dict(
-        compile_s=compile_s, first_s=loop[0], seconds=loop[k:], cpu_seconds=cpu[k:],
-        steps=protocol.grid_steps(task, setting["dt"]),
-    )  # fmt: skip
+    _, measures = protocol.measure(once, job["repeats"], job["budget"], prepare=net.restore)
+    measures.update(compile_s=compile_s, steps=protocol.grid_steps(task, setting["dt"]))
     spikes = protocol.last_spikes(np.asarray(monitor.i), np.asarray(monitor.t / b.ms) + setting["dt"], task["neurons"])
     return measures, spikes
 

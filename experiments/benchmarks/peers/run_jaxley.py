@@ -48,11 +48,7 @@ def run(task, setting, job):
     _, plain = timed(forward)
     (value, gradient), measures = timed(backward)
     gradient = 1e-3 * np.stack([np.ravel(next(iter(g.values()))) for g in gradient], axis=1)  # per mS/cm2
-    least = min(plain["seconds"])
-    measures.update(
-        forward_s=least, forward_compile_s=plain["compile_s"], ratio=min(measures["seconds"]) / least,
-        steps=protocol.grid_steps(task, dt),
-    )  # fmt: skip
+    measures = dict(protocol.beside(plain, measures), steps=protocol.grid_steps(task, dt))
     return measures, dict(value=np.asarray(value), gradient=gradient)
 
 
